@@ -32,20 +32,26 @@ from deletion.process.store_settings import JobsSettings
 
 COUNT_SECONDS = 600.0
 """Seconds for a preview to count one step; a bot may have millions of items."""
+START_SECONDS = 10.0
+"""Seconds for each look at a step's data before a consumer starts."""
 READS_BACK = "its read-back answers as the plan says"
 
 
-async def check(source: PlanSource, *, as_json: bool) -> int:
+async def check(source: PlanSource, *, as_json: bool, start: bool = False) -> int:
     """Print whether each step's data can be reached, is indexed, may be deleted, and looks as the
     plan says, and whether each step before the point of no return can be undone.
 
-    Returns 1 if something is wrong, otherwise 0.
+    Returns 1 if something is wrong, otherwise 0. With `start`, only what all jobs of a consumer
+    need is wrong: an index or a right that is missing, or cannot be looked up. One odd document, or
+    an API that is down, is a warning then, because it concerns some jobs, which are retried.
     """
     async with _opened(source) as plan:
         findings = await together(
             step_findings([plan]),
             *(guarded(_rights_label(plan, step), _check_rights(plan, step)) for step in plan.steps),
-            _in_turn(_checks(plan)),
+            _as_warnings(_in_turn(_checks(plan, START_SECONDS)))
+            if start
+            else _in_turn(_checks(plan)),
         )
     show(findings, as_json=as_json)
     return FAILED if any(finding.status is Verdict.FAILED for finding in findings) else 0
@@ -92,11 +98,21 @@ async def _opened(source: PlanSource) -> AsyncIterator[Plan]:
         yield source.build(StepConnections(clients.get, own_database=own, http=http))
 
 
-def _checks(plan: Plan) -> Iterator[Awaitable[Sequence[Finding]]]:
+def _checks(plan: Plan, longest: float | None = None) -> Iterator[Awaitable[Sequence[Finding]]]:
+    """The checks of data and compensations, each of which may take `longest` seconds."""
     for step in plan.steps:
-        yield guarded(_data_label(plan, step), _check_data(plan, step))
+        yield guarded(_data_label(plan, step), _check_data(plan, step), longest=longest)
     for name in _undoable(plan):
-        yield guarded(_compensation_label(plan, name), _check_compensation(plan, name))
+        check = _compensation_label(plan, name)
+        yield guarded(check, _check_compensation(plan, name), longest=longest)
+
+
+async def _as_warnings(looking: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
+    """Return what `looking` finds, with a warning in the place of each failure."""
+    return [
+        warning(each.check, each.detail, each.remedy) if each.status is Verdict.FAILED else each
+        for each in await looking
+    ]
 
 
 async def _in_turn(checks: Iterator[Awaitable[Sequence[Finding]]]) -> Sequence[Finding]:

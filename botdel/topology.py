@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from math import inf
 from typing import Final
 
 from rich.text import Text
@@ -30,18 +31,28 @@ from deletion.retry import BackOff
 
 LONGEST_PAUSE: Final = 30.0
 """Seconds between two tries, at most."""
+PROGRESS_SECONDS: Final = 120.0
+"""A try that fails after so long has made progress: no call takes that long but the build of an
+index. MongoDB carries on with the build after an election, and the next try waits for its end."""
 
 
 async def apply_within(apply: Callable[[], Awaitable[int]], seconds: float, clock: Clock) -> int:
     """Return what `apply` returns. While MongoDB or Pub/Sub does not answer, or a topic is missing
-    still, it is called again for up to `seconds`; then the error is raised.
+    still, it is called again for up to `seconds` since the first failure in a row; then the error
+    is raised. A try that took `PROGRESS_SECONDS` begins a new row.
     """
-    until, back_off = clock.monotonic() + seconds, BackOff(clock, 1, LONGEST_PAUSE)
+    since, back_off = inf, BackOff(clock, 1, LONGEST_PAUSE)
     while True:
+        began = clock.monotonic()
         try:
             return await apply()
         except (StoreUnavailable, BusUnavailable, TopologyMissing) as error:
-            if clock.monotonic() >= until:
+            now = clock.monotonic()
+            if now - began >= PROGRESS_SECONDS:
+                since = now
+                back_off.reset()
+            since = min(since, now)
+            if now - since >= seconds:
                 raise
             print(escaped(f"botdel: {error}; it is tried again"), file=sys.stderr)
         await back_off.pause()

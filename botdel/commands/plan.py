@@ -14,15 +14,25 @@ File = Annotated[Path, typer.Argument(help=PLAN)]
 BotId = Annotated[str, typer.Argument(help="The bot's id, 24 hex digits.")]
 
 
+Start = Annotated[
+    bool,
+    typer.Option(
+        "--start",
+        help="Before a consumer starts: exit with 1 only for an index or a right that is missing, "
+        "or cannot be looked up; all else is a warning.",
+    ),
+]
+
+
 @app.command("check")
-def plan_check(file: File, as_json: AsJson = False) -> None:
+def plan_check(file: File, as_json: AsJson = False, start: Start = False) -> None:
     """Check that each step's data can be reached, is indexed, may be deleted and looks as the plan
     says, and that each step before the point of no return can be undone.
     """
     from botdel.plan import check
     from deletion.adapters.plan_source import find_plan
 
-    sys.exit(run(check(find_plan(file), as_json=as_json)))
+    sys.exit(run(check(find_plan(file), as_json=as_json, start=start)))
 
 
 @app.command("preview")

@@ -10,6 +10,7 @@ from botdel.doctor.findings import failed, guarded, ok, together
 from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests, sweeps
 from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.adapters.mongo.indexes import Described, Indexes, gap
+from deletion.adapters.mongo.listed_indexes import listed_indexes
 from deletion.adapters.mongo.retention import (
     COMPLETE_JOBS,
     SETTLED_REQUESTS,
@@ -56,8 +57,8 @@ async def step_findings(plans: Iterable[Plan]) -> list[Finding]:
 
 async def _indexes(collection: Collection, indexes: Sequence[IndexModel]) -> list[Finding]:
     with translated():
-        found = await collection.index_information()
-    return [index_finding(collection.name, indexes, found)]
+        found = await listed_indexes(collection)
+    return [index_finding(collection.name, indexes, found.built)]
 
 
 def retentions(settings: RetentionSettings) -> list[tuple[Retention, int | None]]:

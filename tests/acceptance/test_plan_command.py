@@ -22,9 +22,11 @@ def changed(pipeline: Pipeline, old: str, new: str) -> Path:
     return path
 
 
-async def checked(pipeline: Pipeline, plan: Path) -> tuple[int, dict[str, tuple[str, str]]]:
+async def checked(
+    pipeline: Pipeline, plan: Path, *form: str
+) -> tuple[int, dict[str, tuple[str, str]]]:
     """The exit code, and for each check its status and detail."""
-    code, lines = await botdel(pipeline, "plan", "check", str(plan), "--json")
+    code, lines = await botdel(pipeline, "plan", "check", str(plan), "--json", *form)
     return code, {one["check"]: (one["status"], one["detail"]) for one in json.loads(lines[-1])}
 
 
@@ -92,6 +94,21 @@ async def test_a_plan_that_does_not_fit_its_data_fails_with_what_was_found(
     assert code == 1
     assert found[DATA][0] == "failed"
     assert detail in found[DATA][1]
+
+
+async def test_a_consumer_may_start_over_an_odd_document_but_not_without_an_index(
+    pipeline: Pipeline,
+) -> None:
+    await pipeline.fill(25)
+    await pipeline.messages.insert_one({"of": "nobody"})
+    code, found = await checked(pipeline, pipeline.plan)
+    assert (code, found[DATA][0]) == (1, "failed")
+    code, found = await checked(pipeline, pipeline.plan, "--start")
+    assert (code, found[DATA][0]) == (0, "warning")
+    assert ".messages: botId is missing in 1 of 26" in found[DATA][1]
+    plan = changed(pipeline, "collection: messages", "collection: massages")
+    code, found = await checked(pipeline, plan, "--start")
+    assert (code, found[INDEX][0]) == (1, "failed")
 
 
 async def test_a_collection_without_documents_is_told(pipeline: Pipeline) -> None:

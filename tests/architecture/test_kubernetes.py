@@ -118,12 +118,11 @@ def test_new_pods_wait_for_the_topology_as_long_as_its_jobs_may_take(name: str) 
             assert process.manifest["spec"]["progressDeadlineSeconds"] >= longest
 
 
-@pytest.mark.proves("preview")
 @each_overlay
-def test_a_consumer_starts_once_its_plan_fits_its_data(name: str) -> None:
+def test_a_consumer_starts_once_its_steps_have_their_indexes_and_rights(name: str) -> None:
     consumer = started(name, "consumer")
     first, _ = consumer.containers
-    assert first["args"] == ["plan", "check", consumer.container["args"][-1]]
+    assert first["args"] == ["plan", "check", "--start", consumer.container["args"][-1]]
     for shared in ("image", "envFrom", "volumeMounts", "securityContext"):
         assert first[shared] == consumer.container[shared]
 

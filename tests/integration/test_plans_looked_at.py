@@ -96,6 +96,34 @@ async def test_nothing_is_said_to_have_been_sampled_where_only_a_read_back_was_a
         assert (data["status"], data["detail"]) == ("ok", "its read-back answers as the plan says")
 
 
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(("start", "code", "status"), [(False, 1, "failed"), (True, 0, "warning")])
+async def test_an_api_that_does_not_answer_keeps_no_consumer_from_its_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], start: bool, code: int, status: str
+) -> None:
+    async with Api(BOT) as api:
+        plan = plan_over(api, tmp_path, "http://127.0.0.1:1/{bot_id}")
+        assert await check(plan, as_json=True, start=start) == code
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    data = found["data of step billing/step-1"]
+    assert (data["status"], data["detail"]) == (status, "GET 127.0.0.1:1 failed (ConnectError)")
+    assert data["remedy"], "a warning says what to do as well"
+
+
+@pytest.mark.timeout(60)
+async def test_a_start_waits_for_no_step_that_hangs_but_for_its_index_and_its_rights(
+    own_steps: PlanFile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(plan_command, "START_SECONDS", 0.07)
+    assert await asyncio.wait_for(check(own_steps, as_json=True, start=True), 30) == 1
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    data = found["data of step own-steps/hanging"]
+    assert (data["status"], data["detail"]) == ("warning", "no answer within 0.07 s")
+    for kind in ("rights of ", ""):
+        assert found[f"{kind}step own-steps/hanging"]["status"] == "failed"
+
+
 OWN = """
 import asyncio
 

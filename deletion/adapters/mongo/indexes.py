@@ -7,7 +7,7 @@ few seconds: without its index, a loop would read the whole collection each time
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -20,6 +20,7 @@ from deletion.adapters.mongo.connection import (
     bounded,
     build_indexes,
 )
+from deletion.adapters.mongo.listed_indexes import listed_indexes
 from deletion.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
@@ -34,10 +35,14 @@ IMMATERIAL = ("v", "ns", "name", "background")
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Names of the wanted indexes that are missing, and of those that differ."""
+    """Names of the wanted indexes that are missing, and of those that differ.
+
+    `building` are those of the missing ones that the server is still building.
+    """
 
     missing: tuple[str, ...]
     differing: tuple[str, ...]
+    building: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.differing)
@@ -70,7 +75,10 @@ async def missing_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
     Raises `StoreUnavailable`.
     """
     with bounded(PING_SECONDS):
-        return gap(wanted, await collection.index_information())
+        found = await listed_indexes(collection)
+    lacking = gap(wanted, found.built)
+    building = tuple(name for name in lacking.missing if name in found.building)
+    return replace(lacking, building=building)
 
 
 async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) -> None:
@@ -78,9 +86,11 @@ async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
     lacking = await missing_indexes(collection, wanted)
     required = {index.document["name"] for index in wanted if _is_required(index)}
     names = (*lacking.missing, *lacking.differing)
+    building = [name for name in lacking.building if name in required]
     if needed := [name for name in names if name in required]:
         raise ConfigurationError(
-            f"indexes are missing or differ in {collection.full_name}: {', '.join(needed)}",
+            f"indexes are missing or differ in {collection.full_name}: {', '.join(needed)}"
+            + (f" (still being built: {', '.join(building)})" if building else ""),
             "run `botdel topology apply`, which builds them and says what differs",
         )
     if names:

@@ -22,6 +22,7 @@ from deletion.adapters.mongo.connection import (
     bounded,
     build_indexes,
 )
+from deletion.adapters.mongo.listed_indexes import listed_indexes
 from deletion.adapters.mongo.owner import FieldType, OwnerField
 from deletion.adapters.mongo.rights import forbidden
 from deletion.ids import is_object_id
@@ -152,12 +153,14 @@ class MongoStep:
     async def missing(self) -> str | None:
         """The index that is missing; None when one begins with the fields that the batches walk."""
         with bounded(self.call_seconds):
-            indexes = (await self.collection.index_information()).values()
+            found = await listed_indexes(self.collection)
         wanted = [field for field, _ in self.index]
-        if any(_serves(index, wanted) for index in indexes):
+        if any(_serves(index, wanted) for index in found.built.values()):
             return None
+        building = any(_serves(index, wanted) for index in found.building.values())
         return (
-            f"an index on {self.collection.full_name} that begins with ({', '.join(wanted)}): "
+            f"an index on {self.collection.full_name} that begins with ({', '.join(wanted)})"
+            f"{' (it is still being built)' if building else ''}: "
             "without it every batch scans or sorts the collection"
         )
 

@@ -196,6 +196,27 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "topology apply: an election ends a build that has taken longer than --wait",
+        "botdel/topology.py",
+        "since, back_off = inf,",
+        "since, back_off = clock.monotonic(),",
+        ("unit",),
+    ),
+    Mutant(
+        "topology apply: only the first election during a build is survived",
+        "botdel/topology.py",
+        "if now - began >= PROGRESS_SECONDS:",
+        "if False:",
+        ("unit",),
+    ),
+    Mutant(
+        "plan check: an odd document or an API that is down stops each new consumer",
+        PLAN_COMMAND,
+        "if each.status is Verdict.FAILED else each",
+        "if False else each",
+        PLANS,
+    ),
+    Mutant(
         "plan check: a missing compensation is nothing to speak of",
         PLAN_COMMAND,
         "if undo is None:",

@@ -19,6 +19,13 @@ OWNER: Final = "deletion/adapters/mongo/owner.py"
 
 MUTANTS: Final = (
     Mutant(
+        "an index that is still being built is taken for built",
+        "deletion/adapters/mongo/listed_indexes.py",
+        'building if "indexBuildInfo" in entry else built',
+        "built",
+        ("unit",),
+    ),
+    Mutant(
         "a password that is not encoded gets to the driver",
         URI,
         "if not _REST.fullmatch(text, scheme.end()):",

@@ -155,3 +155,50 @@ async def test_what_a_repeat_does_not_mend_is_not_repeated(outcome: int | Except
     with nullcontext() if outcome == 1 else pytest.raises(ConfigurationError):
         assert await topology.apply_within(apply, 600, VirtualClock()) == 1
     assert apply.outcomes == []
+
+
+class Building:
+    """`apply` of which each try but the last fails after these seconds."""
+
+    def __init__(self, clock: VirtualClock, *seconds: float) -> None:
+        self.clock = clock
+        self.seconds = list(seconds)
+
+    async def __call__(self) -> int:
+        if not self.seconds:
+            return 0
+        await self.clock.sleep(self.seconds.pop(0))
+        raise StoreUnavailable("an election")
+
+
+@pytest.mark.virtual_time
+async def test_the_seconds_to_wait_count_from_the_first_failure() -> None:
+    clock = VirtualClock()
+    assert await topology.apply_within(Building(clock, 100, 3), 60, clock) == 0
+
+
+@pytest.mark.virtual_time
+async def test_a_build_of_many_hours_goes_on_after_each_election() -> None:
+    clock, hours = VirtualClock(), 3600.0
+    apply = Building(clock, 8 * hours, 3, 3, 5 * hours, 3)
+    assert await topology.apply_within(apply, 600, clock) == 0
+    assert apply.seconds == []
+
+
+@pytest.mark.virtual_time
+async def test_after_a_long_build_a_database_is_waited_for_as_long_as_asked() -> None:
+    clock = VirtualClock()
+    apply, began = Building(clock, 3600, *[10] * 100), clock.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await topology.apply_within(apply, 600, clock)
+    latest = topology.LONGEST_PAUSE + 10
+    assert 3600 + 600 <= clock.monotonic() - began <= 3600 + 600 + latest
+
+
+@pytest.mark.virtual_time
+async def test_tries_that_only_wait_for_an_answer_are_no_progress() -> None:
+    clock = VirtualClock()
+    began = clock.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await topology.apply_within(Building(clock, *[100] * 100), 600, clock)
+    assert clock.monotonic() - began <= 100 + 600 + topology.LONGEST_PAUSE + 100

@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from bson import Binary
 from pymongo import IndexModel
+from pymongo.errors import OperationFailure
 from structlog.testing import capture_logs
 
 from deletion.adapters.mongo.connection import Database, connect
 from deletion.adapters.mongo.indexes import gap, missing_indexes, prepare, require_indexes
+from deletion.adapters.mongo.step import MongoStep
 from deletion.errors import ConfigurationError, StoreUnavailable
 from tests.support.fake_mongo import REPLICA_SET, FakeMongo, failure
 
@@ -23,6 +26,8 @@ class Indexed:
 
     def __init__(self) -> None:
         self.there: Sequence[dict[str, Any]] | None = ()
+        self.building: Sequence[dict[str, Any]] = ()
+        self.refuses = 0  # the error code for the option that tells which are being built
         self.server = FakeMongo(REPLICA_SET, self._reply)
 
     def has(self, *indexes: IndexModel) -> None:
@@ -34,7 +39,13 @@ class Indexed:
 
     def _reply(self, command: dict[str, Any]) -> dict[str, Any]:
         if "listIndexes" in command and self.there is not None:
-            found = [PRIMARY_KEY, *self.there]
+            found = [PRIMARY_KEY, *self.there, *self.building]
+            if "includeIndexBuildInfo" in command:
+                if self.refuses:
+                    return failure(self.refuses)
+                found = [{"spec": index} for index in (PRIMARY_KEY, *self.there)]
+                state = {"buildUUID": Binary(bytes(16), 4)}
+                found += [{"spec": index, "indexBuildInfo": state} for index in self.building]
             return {"cursor": {"id": 0, "ns": "d.$cmd.listIndexes", "firstBatch": found}}
         return {} if self.there is not None else failure(189)
 
@@ -71,6 +82,52 @@ async def test_without_an_index_that_its_loops_walk_a_process_refuses_to_start(
     due = IndexModel([("due", 1)], name="due", sparse=True)
     with pytest.raises(ConfigurationError, match=r"in d\.jobs: due; run `botdel topology apply"):
         await prepare(database, {"jobs": [*WANTED, due]}, build=False)
+
+
+@pytest.mark.proves("indexes-required")
+async def test_an_index_that_is_still_being_built_is_missing_and_said_to_be_built(
+    indexed: Indexed, database: Database
+) -> None:
+    indexed.has(PLAIN)
+    indexed.building = [{"v": 2, **UNIQUE.document}]
+    with pytest.raises(ConfigurationError, match=r"live_unique \(still being built: live_unique\)"):
+        await require_indexes(database["jobs"], WANTED)
+
+
+@pytest.mark.proves("indexes-required")
+async def test_a_step_whose_index_is_still_being_built_lacks_it(
+    indexed: Indexed, database: Database
+) -> None:
+    step = MongoStep("messages", database["messages"], "botId")
+    indexed.building = [{"v": 2, "name": "owner", "key": {"botId": 1, "_id": 1}}]
+    assert "it is still being built" in (await step.missing() or "")
+    indexed.there, indexed.building = indexed.building, ()
+    assert await step.missing() is None
+
+
+@pytest.mark.parametrize("code", [9, 72, 115, 238, 323, 40415])
+async def test_a_server_that_does_not_tell_what_it_builds_is_asked_for_its_indexes_alone(
+    indexed: Indexed, database: Database, code: int
+) -> None:
+    indexed.has(*WANTED)
+    indexed.refuses = code
+    assert not await missing_indexes(database["jobs"], WANTED)
+
+
+async def test_any_other_error_of_a_server_is_not_taken_for_a_refused_option(
+    indexed: Indexed, database: Database
+) -> None:
+    indexed.has(*WANTED)
+    indexed.refuses = 13  # Unauthorized
+    with pytest.raises(OperationFailure):
+        await missing_indexes(database["jobs"], WANTED)
+
+
+async def test_a_collection_that_does_not_exist_has_no_indexes(
+    indexed: Indexed, database: Database
+) -> None:
+    indexed.refuses = 26
+    assert (await missing_indexes(database["jobs"], WANTED)).missing == ("live_unique", "status_id")
 
 
 @pytest.mark.parametrize(
