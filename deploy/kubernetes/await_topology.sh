@@ -4,6 +4,8 @@
 #
 #   deploy/kubernetes/await_topology.sh [SECONDS]
 #
+# Prints the Jobs that it waits for on standard error, again whenever they change.
+#
 # Exits with 0 when all are complete; with 1 when one has failed, or kubectl does; and with 2 after
 # SECONDS, by default 25 h, after which Kubernetes ends a Job.
 set -eu
@@ -13,6 +15,7 @@ ends=$(($(date +%s) + ${1:-90000}))
 state='{.status.conditions[?(@.type=="Failed")].reason}{.status.conditions[?(@.type=="Complete")].type}'
 each="{range .items[*]}{.metadata.name}{' '}$state{'\n'}{end}"
 
+waiting=
 while :; do
     found=$(kubectl -n bot-deletion get job -l app.kubernetes.io/component=topology -o jsonpath="$each")
     if failed=$(echo "$found" | grep -v ' Complete$' | grep ' .'); then
@@ -23,8 +26,13 @@ while :; do
         echo "$found"
         exit 0
     fi
+    pending=$(echo "${found:-no Job of the topology exists }" | sed -n 's/ $//p')
+    if [ "$pending" != "$waiting" ]; then
+        printf 'waiting for:\n%s\n' "$pending" >&2
+        waiting=$pending
+    fi
     if [ "$(date +%s)" -ge "$ends" ]; then
-        printf 'not complete in time:\n%s\n' "$found" >&2
+        echo 'not complete in time' >&2
         exit 2
     fi
     sleep 5

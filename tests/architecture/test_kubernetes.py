@@ -201,6 +201,9 @@ def test_no_secret_is_contained_and_the_runbook_names_each(name: str) -> None:
         for secret, key in secrets(process):
             assert f"`{secret.replace('-conversations', '-SERVICE')}`" in runbook
             assert key == "*" or f"`{key}`" in runbook
+    for ingress in of_kind(overlay(name), "Ingress"):
+        for each in ingress["spec"]["tls"]:
+            assert f"| `{each['secretName']}` | `tls.crt`, `tls.key`" in runbook
 
 
 @each_overlay

@@ -142,11 +142,19 @@ def test_what_other_namespaces_reach(name: str) -> None:
         }
         for namespace in ("monitoring", "ingress", "default")
     }
-    assert reached == {
-        "monitoring": {"gateway", "consumer", "recovery", "console"},
-        "ingress": {"gateway", "console"},
-        "default": set(),
-    }
+    assert reached == {"monitoring": set(), "ingress": {"gateway", "console"}, "default": set()}
+
+
+@pytest.mark.proves("deployed-rights")
+@each_overlay
+def test_of_the_namespace_of_monitoring_the_pods_of_prometheus_alone_reach_the_ports(
+    name: str,
+) -> None:
+    for process in processes(overlay(name)):
+        if process.command in SERVING:
+            assert enters(overlay(name), process, {NAME: "prometheus"}, "monitoring")
+            assert not enters(overlay(name), process, {NAME: "grafana"}, "monitoring")
+            assert not enters(overlay(name), process, {NAME: "prometheus"}, "default")
 
 
 def blocks(manifests: Sequence[Manifest], of: Workload, way: str) -> set[tuple[str, int | str]]:
@@ -220,6 +228,21 @@ def test_what_is_exposed_is_the_gateway_over_tls_alone() -> None:
     (path,) = rule["http"]["paths"]
     assert (path["path"], path["pathType"]) == ("/v1/", "Prefix")
     assert path["backend"]["service"]["name"] == "botdel-gateway"
+
+
+@pytest.mark.parametrize(
+    ("name", "annotations"),
+    [
+        ("development", None),
+        ("production", {"cloud.google.com/neg": '{"ingress": true}'}),
+    ],
+)
+def test_on_gke_the_load_balancer_connects_to_the_pods_of_the_gateway(
+    name: str, annotations: dict[str, str] | None
+) -> None:
+    """Not to a port of every node, which a Service of type ClusterIP does not have."""
+    gateway = named(overlay(name), "Service", "botdel-gateway")
+    assert gateway["metadata"].get("annotations") == annotations
 
 
 def test_in_development_the_processes_reach_the_servers_and_nobody_else_does() -> None:

@@ -14,7 +14,18 @@ from tests.support.paths import DOCS
 SCRIPT: Final = KUBERNETES / "await_topology.sh"
 WITHIN: Final = 60.0
 
-KUBECTL: Final = '#!/bin/sh\n[ "$3" = get ] && cat "$FOUND"\n'
+STATE: Final = (
+    '{.status.conditions[?(@.type=="Failed")].reason}'
+    '{.status.conditions[?(@.type=="Complete")].type}'
+)
+ASKED: Final = (
+    *("-n", "bot-deletion", "get", "job", "-l", "app.kubernetes.io/component=topology"),
+    *("-o", f"jsonpath={{range .items[*]}}{{.metadata.name}}{{' '}}{STATE}{{'\\n'}}{{end}}"),
+)
+KUBECTL: Final = """#!/bin/sh
+[ "$(printf '%s\\n' "$@")" = "$ASKED" ] || { echo "unexpected: kubectl $*" >&2; exit 64; }
+cat "$FOUND"
+"""
 
 
 def awaited(folder: Path, found: str | None, *seconds: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +35,11 @@ def awaited(folder: Path, found: str | None, *seconds: str) -> subprocess.Comple
     kubectl.chmod(stat.S_IRWXU)
     if found is not None:
         (folder / "found").write_text(found, encoding="utf-8")
-    given = {"PATH": f"{folder}:{os.environ['PATH']}", "FOUND": str(folder / "found")}
+    given = {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "FOUND": str(folder / "found"),
+        "ASKED": "\n".join(ASKED),
+    }
     return subprocess.run(
         [SCRIPT, *seconds], env=given, capture_output=True, text=True, timeout=WITHIN, check=False
     )
@@ -44,11 +59,19 @@ def test_it_ends_when_one_has_failed_and_says_which_and_why(tmp_path: Path, othe
     assert done.stderr.startswith(f"failed:\n{why}\n")
 
 
-@pytest.mark.parametrize("found", ["", "botdel-topology \nbotdel-topology-chat Complete\n"])
-def test_it_ends_after_the_seconds_that_are_given(tmp_path: Path, found: str) -> None:
+@pytest.mark.parametrize(
+    ("found", "pending"),
+    [
+        ("", "no Job of the topology exists"),
+        ("botdel-topology \nbotdel-topology-chat Complete\n", "botdel-topology"),
+    ],
+)
+def test_it_ends_after_the_seconds_that_are_given_and_says_what_is_pending(
+    tmp_path: Path, found: str, pending: str
+) -> None:
     done = awaited(tmp_path, found, "0")
     assert done.returncode == 2
-    assert "not complete in time" in done.stderr
+    assert done.stderr == f"waiting for:\n{pending}\nnot complete in time\n"
 
 
 def test_it_ends_when_kubectl_fails(tmp_path: Path) -> None:

@@ -58,6 +58,28 @@ def test_every_index_of_requests_has_the_entries_that_are_said() -> None:
     assert _said("index of requests") == _real(request_entries(SERVICES))
 
 
+def test_the_bytes_of_millions_are_those_of_the_tables() -> None:
+    [pending, _, _, done] = (
+        sum(entry.entries * entry.key for entry in each) for each in job_entries().values()
+    )
+    opened, closed = (
+        sum(entry.entries * entry.key for entry in each)
+        for each in request_entries(SERVICES).values()
+    )
+    record = documents()
+    jobs, requests = 0.1, 0.001  # GB for each byte of 100 million records, and of a million
+    words = " ".join(TEXT.split())
+    assert (
+        f"100 million complete jobs: {record['job, complete'] * jobs:.0f} GB and "
+        f"{done * jobs:.0f} GB of indexes; as many pending ones: "
+        f"{record['job, pending'] * jobs:.0f} GB and {pending * jobs:.0f} GB. "
+        f"Their million requests: {record[f'request of {SERVICES}, settled'] * requests:.0f} GB "
+        f"settled, or {record[f'request of {SERVICES}, open'] * requests:.0f} GB and "
+        f"{opened * requests:.0f} GB of indexes while all are open."
+    ) in words
+    assert closed * requests < 0.5, "so small that the page leaves it out"
+
+
 def _said(heading: str) -> dict[str, dict[str, str]]:
     """By index, what each column says."""
     rows = table(PAGE, heading)

@@ -17,8 +17,6 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from botdel.local.processes import ChildProcess
 from tests.image import inside
 from tests.image.stages import Stage, context, stages, variables
@@ -36,14 +34,6 @@ PASSED_ON: Final = ("PIP_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "
 """How this machine reaches packages: a container gets that from Docker."""
 NOT_CARRIED_OUT: Final = {"ARG", "LABEL", "HEALTHCHECK", "CMD", "ENTRYPOINT", "USER"}
 """Instructions that do not change the file system."""
-
-needs_namespaces = pytest.mark.skipif(
-    os.geteuid() != 0
-    or not shutil.which("unshare")
-    or subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode
-    != 0,
-    reason="needs root and Linux's mount namespaces (unshare --mount)",
-)
 
 
 @dataclass

@@ -19,12 +19,12 @@ from botdel.local.processes import ChildProcess
 from botdel.local.server import LocalBroker
 from botdel.new_service.command import new_service
 from deletion import __version__
-from tests.image.build import Image, needs_namespaces, required
+from tests.image.build import Image, required
 from tests.support.paths import PACKAGES, ROOT
 from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, until
 from tests.support.recovering import pipeline_at
 
-pytestmark = [needs_namespaces, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 OPERATOR: Final = f"otto:operator:{TOKEN}"
 PROCESSES: Final = {

@@ -1,4 +1,5 @@
-"""`python -m tests.release.ready BASE`: refuses a release that nobody could build again.
+"""`python -m tests.release.ready BASE`: refuses a release that nobody could build again, or that
+is not tested here.
 
 Prints each reason on standard error, and exits with 1 if there is one.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from deletion import __version__
+from tests.image.namespaces import NEEDED, has_namespaces
 from tests.support.paths import ROOT
 
 PINNED: Final = re.compile(r"\S+@sha256:[0-9a-f]{64}")
@@ -36,6 +38,12 @@ def reasons(base: str, root: Path = ROOT) -> Iterator[str]:
         yield f"the tag v{__version__} exists at another commit: raise `deletion.__version__`"
 
 
+def reasons_here() -> Iterator[str]:
+    """Why no release can be made on this machine: what is released has been tested."""
+    if not has_namespaces():
+        yield f"the image cannot be tested here: {NEEDED}"
+
+
 def git(root: Path, *arguments: str) -> str:
     run = subprocess.run(
         ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=60
@@ -44,7 +52,7 @@ def git(root: Path, *arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    found = list(reasons(" ".join(sys.argv[1:])))
+    found = [*reasons(" ".join(sys.argv[1:])), *reasons_here()]
     for reason in found:
         print(f"no release: {reason}", file=sys.stderr)
     sys.exit(1 if found else 0)

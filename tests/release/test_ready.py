@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deletion import __version__
-from tests.release.ready import reasons
+from tests.release.ready import reasons, reasons_here
 
 PINNED = f"python:3.11-slim-bookworm@sha256:{'0' * 64}"
 
@@ -54,6 +54,19 @@ def test_what_is_not_committed_is_refused(root: Path, name: str) -> None:
         file.write("x\n")
     (reason,) = reasons(PINNED, root)
     assert name in reason
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_a_machine_that_cannot_test_the_image_is_refused(
+    uid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    monkeypatch.setenv("PATH", "/nowhere")
+    (reason,) = reasons_here()
+    assert reason == (
+        "the image cannot be tested here: "
+        "it needs root and Linux's mount namespaces (unshare --mount)"
+    )
 
 
 def test_a_tag_of_another_commit_is_refused(root: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 from tests.support.paths import DOCS
 
 PAGE: Final = DOCS / "runbooks" / "upgrade.md"
+ON_KUBERNETES: Final = "On Kubernetes"
+"""The section whose commands need a cluster; tests/architecture/test_kubernetes_upgrade.py."""
 _HEADING: Final = re.compile(r"^## (.+)$", re.MULTILINE)
 _SHELL: Final = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -27,11 +29,12 @@ class Section:
 
 
 def sections() -> list[Section]:
-    """Those of the page, in its order."""
+    """Those of the page that are followed with processes, in its order."""
     _, *parts = _HEADING.split(PAGE.read_text(encoding="utf-8"))
     return [
         Section(title, tuple(_commands(text)))
         for title, text in zip(parts[::2], parts[1::2], strict=True)
+        if title != ON_KUBERNETES
     ]
 
 
