@@ -4,11 +4,13 @@ A list is read in windows of time until the page is full. So a database that doe
 down reads little more than the page, and one that does walks an index in the order of the list.
 
 Parked jobs are found by the queues in which they wait: what is due later than now is parked. They
-are sorted by that time, as the index of the queues is.
+are sorted by that time, as the index of the queues is. Each queue is asked once whether it has
+some, so that only those that do are read in windows.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -26,7 +28,6 @@ from deletion.adapters.mongo.services import MOST_RECORDED
 from deletion.adapters.mongo.windows import Window, backward, beginning, forward
 from deletion.clock import TICK, Clock
 from deletion.job import LeasePolicy, Status
-from deletion.silence import EPOCH
 
 MOST_TIES: Final = 10_000
 """The most jobs of one status that are read for one millisecond."""
@@ -84,7 +85,15 @@ class MongoJobLists:
         if wanted.state is not JobState.PARKED:
             return search_others(wanted, now, self._policy, oldest_first=oldest_first)
         services = [wanted.service] if wanted.service else await self._names()
-        return search_parked(wanted, services, now, oldest_first=oldest_first)
+        search = search_parked(wanted, services, now, oldest_first=oldest_first)
+        return await self._finding_some(search, search.all_from(None, now))
+
+    async def _finding_some(self, search: Search, window: Window) -> Search:
+        """The search without the queries that find nothing in the window."""
+        queries = [search.within(window, query) for query in search.queries]
+        found = await self._each(search, queries, 1, ID)
+        some = [query for query, ids in zip(search.queries, found, strict=True) if ids]
+        return replace(search, queries=some)
 
     async def _names(self) -> list[str]:
         """The services that are registered, retired ones too."""
@@ -105,8 +114,7 @@ class MongoJobLists:
             return backward(beyond, now)
         if beyond:
             return forward(beyond + TICK, now)
-        start = await beginning(partial(self._has_some, search), now)
-        return chain([(EPOCH, start - TICK)], forward(start, now))
+        return forward(await beginning(partial(self._has_some, search), now), now)
 
     async def _has_some(self, search: Search, window: Window) -> bool:
         queries = [search.within(window, query) for query in search.queries]
@@ -152,6 +160,19 @@ class MongoJobLists:
         *,
         is_sorted: bool = True,
     ) -> list[Document]:
+        """What the queries find together, at most `limit` by each."""
+        found = await self._each(search, queries, limit, fields, is_sorted=is_sorted)
+        return [*chain.from_iterable(found)]
+
+    async def _each(
+        self,
+        search: Search,
+        queries: Sequence[Document],
+        limit: int,
+        fields: Document | None,
+        *,
+        is_sorted: bool = True,
+    ) -> list[list[Document]]:
         """What each query finds, at most `limit`: `AT_ONCE` of them side by side."""
         order = {search.by: search.way} if is_sorted else {}
         one_of_few = asyncio.Semaphore(AT_ONCE)
@@ -160,7 +181,7 @@ class MongoJobLists:
             async with one_of_few:
                 return await self._read(query, search.status, order, limit, fields)
 
-        return [*chain.from_iterable(await asyncio.gather(*map(read, queries)))]
+        return await asyncio.gather(*map(read, queries))
 
     async def _read(
         self,

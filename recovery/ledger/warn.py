@@ -12,7 +12,7 @@ import structlog
 from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.clock import Clock
 from deletion.ledger import Coverage, CoverageStore, RequestChange
-from deletion.request import DeletionRequest, RequestState
+from deletion.request import Chore, DeletionRequest, RequestState
 from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.settle import Settlement, jobs_of, settled_by
 
@@ -77,6 +77,14 @@ class Warn:
 
 
 def _after(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime) -> DeletionRequest:
-    """The request as its complete jobs settle it; warned of if a service still owes it."""
+    """The request as its complete jobs settle it; warned of if a service still owes it.
+
+    An earlier build ended the checks once each service had a job. They begin again here, or a job
+    that is lost later would never be made anew.
+    """
     after = settled_by(request, jobs, now)
-    return after if after.settled_at else after.warned(now)
+    if after.settled_at:
+        return after
+    warned = after.warned(now)
+    is_checked = Chore.REPUBLISH in warned.chores
+    return warned if is_checked else warned.postponed(Chore.REPUBLISH, now)

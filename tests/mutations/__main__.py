@@ -59,6 +59,7 @@ SUITES: Final = {
     "console": [f"{UNIT}console/**/test_*.py"],
     "lists": [
         f"{ADAPTERS}mongo/test_windows.py",
+        "tests/architecture/queries/test_lists.py",
         "tests/architecture/queries/test_pages.py",
         "tests/conformance/ledger/test_mongo_requests.py",
         "tests/conformance/test_console_lists.py",

@@ -23,11 +23,13 @@ SLICES: Final = (0.0001, 0.01, 0.1)
 """The lengths of the slices of time in which records are looked for, as shares of their age."""
 HasSome = Callable[[Window], Awaitable[bool]]
 """Returns whether a window has records."""
-NEAREST: Final = timedelta(hours=1)
-LONGEST_GAP: Final = timedelta(days=365)
-"""After a longer gap, all records before it are read at once."""
-MOST_GAPS: Final = 16
-"""The most gaps before which records are looked for."""
+MOST_STEPS: Final = 8
+"""The most steps of the search in slices, each of which looks once for each of `SLICES` at most."""
+EARLIER: Final = 28
+"""The windows that cover all time before what that search finds."""
+HALVINGS: Final = 8
+MOST_LOOKS: Final = MOST_STEPS * len(SLICES) + EARLIER + HALVINGS
+"""The most looks for records that `beginning` makes."""
 
 
 def backward(before: datetime | None, now: datetime) -> Iterator[Window]:
@@ -50,54 +52,36 @@ def forward(since: datetime, now: datetime) -> Iterator[Window]:
 
 
 async def beginning(has_some: HasSome, now: datetime) -> datetime:
-    """Return a time before which there are probably no records, with some short queries.
+    """Return a time before which there are no records, and soon after which there are some, after
+    at most `MOST_LOOKS` short looks.
 
-    A binary search takes a long gap, such as a weekend, for the time before all records. So records
-    are looked for before what it finds, and if there are some, it begins again there. Records may
-    exist before the returned time nevertheless, so that range has to be read too.
+    A binary search in slices of time sees few records, but takes a long gap, such as a weekend, for
+    the time before all records. So all time before what it finds is looked through, beginning with
+    the oldest: a window without records costs next to nothing, and the first that has some does not
+    have most of them. That window is then halved a few times.
+
+    A record of an earlier time may be written meanwhile.
     """
-    start = await _search(has_some, now)
-    for _ in range(MOST_GAPS):
-        older = await _some_before(start, has_some)
-        if older is None:
+    window = await _search(has_some, now)
+    for earlier in _earlier(window[0], now):
+        if await has_some(earlier):
+            window = earlier
             break
-        start = min(older, await _search(has_some, older))
-    return start
+    return await _halved(has_some, window)
 
 
-async def _some_before(start: datetime, has_some: HasSome) -> datetime | None:
-    """The beginning of a window before `start` that has records, or None if there are none."""
-    for window in _nearby(start):
-        if await has_some(window):
-            return window[0]
-    return None
-
-
-def _nearby(start: datetime) -> Iterator[Window]:
-    """Windows from before `start` back to 1970, each a quarter as long as all after it together, so
-    that the first that has records does not have most of them.
-    """
-    since, length = start, NEAREST
-    while since > EPOCH:
-        until = since - TICK
-        is_far = start - since > LONGEST_GAP or since - EPOCH <= length
-        since = EPOCH if is_far else since - length
-        yield since, until
-        length = max(NEAREST, (start - since) / 4)
-
-
-async def _search(has_some: HasSome, now: datetime) -> datetime:
-    """Return a time before which there are no records, unless there is a gap, by a binary search
-    for the age at `now` of the oldest.
+async def _search(has_some: HasSome, now: datetime) -> Window:
+    """Return the window in which the records begin, unless there is a gap before it, by a binary
+    search for the age at `now` of the oldest.
     """
     latest, earliest = 0.0, log2(max((now - EPOCH) / FIRST, 1))
-    while earliest - latest > log2(1 + SLICES[0]):
+    for _ in range(MOST_STEPS):
         halfway = (latest + earliest) / 2
         if await _has_some_at(FIRST * 2**halfway, has_some, now):
             latest = halfway
         else:
             earliest = halfway
-    return now - FIRST * 2**earliest
+    return now - FIRST * 2**earliest, now - FIRST * 2**latest
 
 
 async def _has_some_at(age: timedelta, has_some: HasSome, now: datetime) -> bool:
@@ -108,3 +92,31 @@ async def _has_some_at(age: timedelta, has_some: HasSome, now: datetime) -> bool
         if await has_some((now - age * (1 + length), now - age)):
             return True
     return False
+
+
+def _earlier(start: datetime, now: datetime) -> Iterator[Window]:
+    """`EARLIER` windows from 1970 to before `start`: the age at `now` of the end of each is the
+    same share of that of its beginning.
+    """
+    since, ratio = EPOCH, ((now - start) / (now - EPOCH)) ** (1 / EARLIER)
+    for number in range(1, EARLIER + 1):
+        until = now - (now - EPOCH) * ratio**number if number < EARLIER else start
+        if since < until:
+            yield since, until - TICK
+        since = until
+
+
+async def _halved(has_some: HasSome, window: Window) -> datetime:
+    """Return a time in the window before which it has no records, after at most `HALVINGS` looks
+    into the earlier half of what is left.
+    """
+    since, until = window
+    for _ in range(HALVINGS):
+        halfway = since + (until - since) / 2
+        if until - since <= FIRST:
+            break
+        if await has_some((since, halfway)):
+            until = halfway
+        else:
+            since = halfway
+    return since

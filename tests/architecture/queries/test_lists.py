@@ -20,6 +20,7 @@ from deletion.adapters.mongo.services import MongoServiceStore
 from deletion.clock import TICK, SystemClock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Status
+from deletion.request import MAX_SERVICES
 from tests.support.clock import START
 from tests.support.factories import BOT, POLICY, new_job
 from tests.support.indexed import indexed
@@ -104,6 +105,22 @@ async def test_parked_jobs_are_found_among_many_that_are_due_along_their_queues(
     )
     assert await waiting.scans(may=is_a_look_at_services) == []
     assert len(waiting.listener.queries) > 3 * 2 * 2
+
+
+@pytest.mark.parametrize("oldest_first", [False, True], ids=["newest first", "oldest first"])
+async def test_the_queues_of_many_services_are_asked_once_for_parked_jobs(
+    waiting: Watched, oldest_first: bool
+) -> None:
+    services = MongoServiceStore(waiting.client, waiting.database.name)
+    names = [f"other-{n}" for n in range(MAX_SERVICES - 1)]
+    await services.register(names, START)
+    waiting.watch()
+    lists = MongoJobLists(waiting.client, waiting.database.name, SystemClock(), POLICY)
+    parked = JobFilter(state=JobState.PARKED)
+    page = await lists.page(parked, beyond=None, oldest_first=oldest_first, limit=50)
+    waiting.listener.on = False
+    assert len(page) == 5
+    assert len(waiting.listener.queries) <= 2 * MAX_SERVICES + 10
 
 
 def is_a_look_at_services(query: Query) -> bool:

@@ -172,6 +172,13 @@ MUTANTS: Final = (
         UNIT,
     ),
     Mutant(
+        "a request that an earlier build checks no more is never published again",
+        WARN,
+        "return warned if is_checked else warned.postponed(Chore.REPUBLISH, now)",
+        "return warned",
+        UNIT,
+    ),
+    Mutant(
         "an overdue request is looked at no more",
         "deletion/request.py",
         "self.deadline if now < self.deadline else now + WARNINGS_APART",

@@ -1,8 +1,11 @@
 """A request that is late is alerted of by one replica, then daily; one that is not is settled."""
 
+from dataclasses import replace
+
 import pytest
 
 from deletion.alerts import Alert, AlertKind
+from deletion.request import Chore
 from tests.support.clock import until
 from tests.support.ledger_world import LedgerWorld
 
@@ -70,3 +73,21 @@ async def test_what_a_consumer_completed_without_a_mark_is_settled_and_not_alert
     async with world.replica().running():
         await until(lambda: world.announced.ids == [event_id], within=10)
     assert world.alerts.told == []
+
+
+async def test_a_late_request_that_an_earlier_build_checks_no_more_is_published_again() -> None:
+    world = LedgerWorld("billing")
+    await world.register()
+    async with world.replica().running():
+        event_id = await world.place()
+        await until(lambda: event_id in world.requests.requests)
+    request = world.requests.requests[event_id]
+    chores = {Chore.WARN: request.chores[Chore.WARN]}  # as an earlier build left it
+    world.requests.requests[event_id] = replace(request, chores=chores)
+    await world.clock.sleep(0.8 * world.policy.deadline.total_seconds())
+    for _ in ("it is late", "its jobs are looked for"):
+        async with world.replica().running():
+            await world.clock.sleep(3)
+    request = world.requests.requests[event_id]
+    assert [share.republished for share in request.shares] == [1]
+    assert set(request.chores) == {Chore.REPUBLISH, Chore.WARN}

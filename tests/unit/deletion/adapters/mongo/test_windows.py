@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from math import ceil, floor
+from random import Random
 
 import pytest
 
@@ -11,7 +12,7 @@ from deletion.adapters.mongo.windows import (
     AHEAD,
     FIRST,
     GROWTH,
-    MOST_GAPS,
+    MOST_LOOKS,
     Window,
     backward,
     beginning,
@@ -62,8 +63,8 @@ async def test_the_beginning_is_found_in_few_looks_that_see_few_records(
 
     found = await beginning(has_some, START)
     assert timedelta() <= (START - age) - found <= 0.003 * age
-    assert len(seen) <= 54 + 45
-    assert max(seen) <= 1000
+    assert len(seen) <= MOST_LOOKS
+    assert max(seen) <= max(1000, 0.01 * age / apart)
 
 
 def office_hours(now: datetime, days: int, without: int = 0) -> list[datetime]:
@@ -88,12 +89,31 @@ async def test_the_beginning_is_found_beyond_nights_weekends_and_holidays(
         return matched[-1] > 0
 
     found = await beginning(has_some, now)
-    assert bisect_left(times, found) == 0, "the first window, up to that, has none"
-    assert len(matched) <= 500
-    assert max(matched) <= max(150, len(times) / 3)
+    assert bisect_left(times, found) == 0, "no record is before it"
+    assert len(matched) <= MOST_LOOKS
+    assert max(matched) <= max(150, len(times) * (0.75 if without else 1 / 3))
 
 
-async def test_the_search_beyond_gaps_ends() -> None:
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("count", [3, 10, 20, 50])
+async def test_the_beginning_of_few_records_anywhere_in_a_year_is_found_in_few_looks(
+    count: int, seed: int
+) -> None:
+    rng = Random(seed)  # noqa: S311 - no secret
+    looks = 0
+    times = sorted(START - 365 * DAY * rng.random() for _ in range(count))
+
+    async def has_some(window: Window) -> bool:
+        nonlocal looks
+        looks += 1
+        return bisect_right(times, window[1]) > bisect_left(times, window[0])
+
+    found = await beginning(has_some, START)
+    assert timedelta() <= times[0] - found <= 0.01 * (START - times[0])
+    assert looks <= MOST_LOOKS == 60
+
+
+async def test_the_search_ends_whatever_it_sees() -> None:
     looks = 0
 
     async def has_some(window: Window) -> bool:
@@ -102,7 +122,7 @@ async def test_the_search_beyond_gaps_ends() -> None:
         return looks % 40 == 0
 
     assert await beginning(has_some, START) < START
-    assert looks < MOST_GAPS * 100
+    assert looks <= MOST_LOOKS
 
 
 async def test_the_beginning_of_nothing_is_now() -> None:
