@@ -10,10 +10,11 @@ from deletion.process.signals import stop_on_signals, unless_stopped
 from recovery.client import Exit
 
 Call = Callable[[], Coroutine[Any, Any, int]]
-MAY_PASS: Final = (Exit.UNHEALTHY, Exit.SWEEP_FAILED)
-"""Failures after which another call soon may do what this one did not."""
+AS_ASKED: Final = (Exit.OK, Exit.TIMED_OUT)
+"""Ends of a call whose sweep is complete, or goes on. After any other, another call soon may do
+what this one did not."""
 AGAIN_SECONDS: Final = 60.0
-"""When the next call begins after the first such failure; twice as long after each further one."""
+"""When the next call begins after the first failure; twice as long after each further one."""
 
 
 async def repeat_until_stopped(call: Call, every_seconds: float, clock: Clock) -> int:
@@ -23,8 +24,8 @@ async def repeat_until_stopped(call: Call, every_seconds: float, clock: Clock) -
 
 
 async def repeat(call: Call, every_seconds: float, clock: Clock, stopping: Event) -> int:
-    """Call every `every_seconds`, and sooner after a failure that may pass, until `stopping`. Then
-    return `Exit.OK`.
+    """Call every `every_seconds`, and sooner after a failure, until `stopping`. Then return
+    `Exit.OK`.
 
     Returns `Exit.USAGE` as soon as a call does, because any further call would do the same.
     """
@@ -37,8 +38,8 @@ async def repeat(call: Call, every_seconds: float, clock: Clock, stopping: Event
             return Exit.OK
         if code == Exit.USAGE:
             return code
-        wait = min(again, every_seconds) if code in MAY_PASS else every_seconds
-        again = wait * 2 if code in MAY_PASS else AGAIN_SECONDS
+        wait = every_seconds if code in AS_ASKED else min(again, every_seconds)
+        again = AGAIN_SECONDS if code in AS_ASKED else wait * 2
         await _next_call(began + wait - clock.monotonic(), clock, stopping)
         if stopping.is_set():
             return Exit.OK

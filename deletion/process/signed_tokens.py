@@ -21,7 +21,8 @@ SKEW_SECONDS: Final = 30
 """By how much the clocks of the signer and of this machine may differ."""
 
 SAME_SECONDS: Final = 60
-"""How often the same reason is logged at most, for a token that takes no key to make."""
+"""How often the same reason is logged at most, for a token that takes no key to make: one whose
+signature is not verified."""
 
 REFUSED: Final = "signed token refused"
 """What is logged, without any part of the token."""
@@ -61,7 +62,7 @@ class SignedTokens:
                 token, dict(keys), audience=self._audience, clock_skew_in_seconds=SKEW_SECONDS
             )
         except Exception as error:  # noqa: BLE001 - an untrusted token may cause any error
-            log.warning(REFUSED, reason=type(error).__name__)
+            self._log_seldom(type(error).__name__)
             return None
         if claims.get("iss") not in self._issuers:
             log.warning(REFUSED, reason="issuer")

@@ -15,8 +15,9 @@ from deletion.request import Chore, DeletionRequest
 from recovery.ledger.due_requests import DueRequests
 
 UNCALLED: Final = timedelta(days=1)
-"""How long a call has been due before it is forgotten. A process that calls back postpones each by
-an hour at most, so until then another one may still call, or a setting that was lost be put back.
+"""For how long this process has run, and a call has been due, before the call is forgotten: until
+then a setting that was lost may be put back. A process that calls back postpones each call by an
+hour at most, so none is forgotten while another one calls.
 """
 
 log = structlog.get_logger(__name__)
@@ -28,9 +29,14 @@ class Uncalled:
     def __init__(self, due: DueRequests, clock: Clock) -> None:
         self._due = due
         self._clock = clock
+        self._began = clock.monotonic()
 
     async def __call__(self, stopping: asyncio.Event) -> int:
-        """Forget the calls that have been due for `UNCALLED`. Raises `StoreUnavailable`."""
+        """Forget the calls that have been due for `UNCALLED`, once this process has run as long: it
+        does not know since when there has been no receiver. Raises `StoreUnavailable`.
+        """
+        if self._clock.monotonic() - self._began < UNCALLED.total_seconds():
+            return 0
         forgotten = 0
         async for requests in self._due.pages():
             uncalled = [each for each in requests if self._is_forgotten(each)]

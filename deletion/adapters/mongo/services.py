@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
+from uuid import uuid4
 
 from pymongo import ASCENDING, DeleteOne, UpdateOne
 from pymongo.errors import BulkWriteError
@@ -26,6 +27,8 @@ FORGET: Final = (
     "collection, with a client of MongoDB"
 )
 _TRIES: Final = 3
+_RETIREMENT: Final = {"retiredAt": "", "retiredBy": "", "reason": ""}
+_MARK: Final = {"returnedBy": ""}
 
 
 class MongoServiceStore:
@@ -47,15 +50,36 @@ class MongoServiceStore:
             return
         before = {service.name: service for service in await self.all()}
         check_room([*before.values()], names)
-        await self._write(names, now)
-        added = [each for each in set(names) if each not in before or before[each].retired_at]
+        retired = [
+            before[each] for each in set(names) if each in before and before[each].retired_at
+        ]
+        mark = uuid4().hex
+        returned = await self._return(retired, mark)
+        await self._write(set(names) - returned, now)
+        added = [each for each in set(names) if each not in before or each in returned]
         recorded = await self.first(MOST_RECORDED)
         others = [service for service in recorded if service.name not in added]
         try:
             check_room(others, added)
         except ConfigurationError:
-            await self._take_back([before.get(name) or Service(name, now) for name in added])
+            await self._take_back([before.get(name) or Service(name, now) for name in added], mark)
             raise
+
+    async def _return(self, retired: Sequence[Service], mark: str) -> set[str]:
+        """Put those in use again that are still retired as they were read, under `mark`, which the
+        next registration of each removes. Returns their names.
+        """
+        if not retired:
+            return set()
+        update = {"$set": {"returnedBy": mark}, "$unset": _RETIREMENT}
+        returns = [
+            UpdateOne({"_id": each.name, "retiredAt": each.retired_at}, update) for each in retired
+        ]
+        marked = {"_id": {"$in": [each.name for each in retired]}, "returnedBy": mark}
+        with bounded(self._call_seconds):
+            await self._services.bulk_write(returns, ordered=False)
+            found = await self._services.find(marked, {"_id": 1}).to_list(len(retired))
+        return {document["_id"] for document in found}
 
     async def _write(self, names: Collection[str], now: datetime) -> None:
         """One bulk write of upserts, again when another process inserts one in the same moment."""
@@ -72,10 +96,12 @@ class MongoServiceStore:
                 return
         raise StoreUnavailable(f"{len(updates)} services lost every race to be registered")
 
-    async def _take_back(self, services: Sequence[Service]) -> None:
-        """Make each as it is in `services`: not recorded, if it was first registered just now."""
+    async def _take_back(self, services: Sequence[Service], mark: str) -> None:
+        """Make each as it is in `services`: not recorded, if it was first registered just now. One
+        that has lost the `mark` was registered or retired by another since, and stays as it is.
+        """
         updates: list[DeleteOne | UpdateOne] = [
-            UpdateOne({"_id": each.name}, {"$set": _retired(each)})
+            UpdateOne({"_id": each.name, "returnedBy": mark}, _retirement(each))
             if each.retired_at
             else DeleteOne({"_id": each.name, "registeredAt": each.registered_at})
             for each in services
@@ -102,9 +128,9 @@ class MongoServiceStore:
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
         """One update by `_id`, guarded by the absence of an earlier one."""
         standing = {"_id": name, "retiredAt": {"$not": {"$type": "date"}}}
-        retired = _retired(Service(name, now, now, by, reason))
+        retirement = _retirement(Service(name, now, now, by, reason))
         with bounded(self._call_seconds):
-            result = await self._services.update_one(standing, {"$set": retired})
+            result = await self._services.update_one(standing, retirement)
         return bool(result.matched_count)
 
 
@@ -113,17 +139,17 @@ def _too_many(most: int, how: str, remedy: str) -> ConfigurationError:
 
 
 def _registration(name: str, now: datetime) -> UpdateOne:
-    returns: Document = dict.fromkeys(("retiredAt", "retiredBy", "reason"), "")
-    update = {"$setOnInsert": {"registeredAt": now}, "$unset": returns}
+    update = {"$setOnInsert": {"registeredAt": now}, "$unset": _RETIREMENT | _MARK}
     return UpdateOne({"_id": name}, update, upsert=True)
 
 
-def _retired(service: Service) -> Document:
-    return {
+def _retirement(service: Service) -> Document:
+    retired = {
         "retiredAt": service.retired_at,
         "retiredBy": service.retired_by,
         "reason": service.reason,
     }
+    return {"$set": retired, "$unset": _MARK}
 
 
 def _service(document: Document) -> Service:

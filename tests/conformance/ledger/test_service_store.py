@@ -210,3 +210,55 @@ async def test_of_processes_that_register_too_many_at_once_each_takes_its_own_ba
         await store.register(["mine", names[0], names[7]], START + timedelta(hours=2))
     assert await store.all() == [Service("other", LATER), *before]
     await store.register(["mine"], LATER)
+
+
+async def test_what_another_returned_before_it_was_written_is_not_retired_again(
+    client: Client, database_name: str
+) -> None:
+    store = Overtaken(client, database_name)
+    names = await filled(store)
+    store.others = [names[0], "other"]
+    with pytest.raises(ConfigurationError, match="mine would make it 501"):
+        await store.register(["mine", names[0]], LATER)
+    assert await retired(store) == [names[1]]
+
+
+class Followed(MongoServiceStore):
+    """Others register `others` after this one has written, and before it looks again."""
+
+    others: Sequence[str] = ()
+
+    async def first(self, limit: int) -> list[Service]:
+        if limit == services.MOST_RECORDED and self.others:
+            collection = self.client[self.database][COLLECTION]
+            await MongoServiceStore(self.client, self.database).register(self.others, LATER)
+            await collection.insert_one({"_id": "zebra"})
+        return await super().first(limit)
+
+    def __init__(self, client: Client, database: str) -> None:
+        super().__init__(client, database)
+        self.client, self.database = client, database
+
+
+async def test_what_another_registers_after_it_was_returned_is_not_retired_again(
+    client: Client, database_name: str
+) -> None:
+    store = Followed(client, database_name)
+    names = await filled(store)
+    store.others = [names[0]]
+    with pytest.raises(ConfigurationError, match="501"):
+        await store.register([names[0], names[1]], LATER)
+    assert await retired(store) == [names[1]]
+
+
+async def filled(store: ServiceStore) -> list[str]:
+    """Register as many as may be in use, and retire the first two."""
+    names = [f"service-{number:03}" for number in range(MAX_SERVICES)]
+    await store.register(names, START)
+    for name in names[:2]:
+        await store.retire(name, "ann", "shut down", LATER)
+    return names
+
+
+async def retired(store: ServiceStore) -> list[str]:
+    return [service.name for service in await store.all() if service.retired_at]

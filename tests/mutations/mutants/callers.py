@@ -17,6 +17,13 @@ MUTANTS: Final = (
         CALLERS,
     ),
     Mutant(
+        "each forged signature is logged",
+        SIGNED,
+        "self._log_seldom(type(error).__name__)",
+        "log.warning(REFUSED, reason=type(error).__name__)",
+        UNIT,
+    ),
+    Mutant(
         "a token of another issuer starts a sweep",
         SIGNED,
         'if claims.get("iss") not in self._issuers:',

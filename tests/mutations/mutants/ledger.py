@@ -81,6 +81,20 @@ MUTANTS: Final = (
         UNIT,
     ),
     Mutant(
+        "a service is retired again that another has returned first",
+        SERVICES,
+        '{"_id": each.name, "retiredAt": each.retired_at}',
+        '{"_id": each.name}',
+        DATABASE,
+    ),
+    Mutant(
+        "a service is retired again that another has registered since",
+        SERVICES,
+        '{"_id": each.name, "returnedBy": mark}',
+        '{"_id": each.name}',
+        DATABASE,
+    ),
+    Mutant(
         "services that others register meanwhile are not counted",
         SERVICES,
         "            check_room(others, added)\n",
@@ -90,7 +104,7 @@ MUTANTS: Final = (
     Mutant(
         "services that are too many stay",
         SERVICES,
-        "            await self._take_back([before.get(name) or Service(name, now) for name in added])\n",
+        "            await self._take_back([before.get(name) or Service(name, now) for name in added], mark)\n",
         "",
         DATABASE,
     ),

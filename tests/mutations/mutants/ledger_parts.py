@@ -311,4 +311,11 @@ MUTANTS: Final = (
         "at <= self._clock.now()",
         UNIT,
     ),
+    Mutant(
+        "calls are forgotten as soon as the callback is given up",
+        "recovery/ledger/uncalled.py",
+        "self._clock.monotonic() - self._began < UNCALLED.total_seconds()",
+        "False",
+        UNIT,
+    ),
 )

@@ -180,14 +180,14 @@ MUTANTS: Final = (
     Mutant(
         "a failed call is repeated every minute",
         "recovery/repeating.py",
-        "again = wait * 2 if",
-        "again = wait if",
+        "else wait * 2",
+        "else wait",
         UNIT,
     ),
     Mutant(
         "a failed call costs the whole interval",
         "recovery/repeating.py",
-        "wait = min(again, every_seconds) if code in MAY_PASS else every_seconds",
+        "wait = every_seconds if code in AS_ASKED else min(again, every_seconds)",
         "wait = every_seconds",
         UNIT,
     ),

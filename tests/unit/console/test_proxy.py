@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from google.auth import jwt
 from google.auth.crypt import EsSigner
 from pydantic import SecretStr
+from structlog.typing import EventDict
 
 from console.proxy import HEADER, ISSUER, Proxy, tokens_of_proxy
 from console.users import Role, User, Users
@@ -117,6 +118,15 @@ FORGED = {
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
 async def test_a_forged_assertion_is_refused_with(forged: str) -> None:
     assert await proxy_of(Google()).user(forged) is None
+
+
+async def test_strangers_cannot_fill_the_log(logs: list[EventDict]) -> None:
+    """Whoever reaches the console past the proxy can send any header, as often as he likes."""
+    proxy, other = proxy_of(Google()), Google()
+    for _ in range(20):
+        await proxy.user(unsigned({"alg": "ES256", "kid": "k1"}))
+        await proxy.user(other.assertion())
+    assert len(logs) == len({entry["reason"] for entry in logs})
 
 
 async def test_an_assertion_of_another_key_is_refused() -> None:

@@ -121,19 +121,32 @@ async def waiting_for_a_call(world: LedgerWorld, hours: float) -> DeletionReques
     return settled
 
 
-async def test_calls_that_were_due_when_the_callback_was_given_up_are_forgotten_after_a_day(
+async def test_calls_are_forgotten_a_day_after_the_callback_was_given_up(
     world: LedgerWorld, logs: list[EventDict]
 ) -> None:
-    """Otherwise their requests would be kept for ever, whatever their retention is."""
-    request, late = [await waiting_for_a_call(world, hours) for hours in (23.5, 20)]
+    """Otherwise their requests would be kept for ever, whatever their retention is. They may have
+    been due for long before: recovery was away, or the URL was lost only now.
+    """
+    request, late = [await waiting_for_a_call(world, hours) for hours in (100, -1)]
     async with world.replica(calls_back=False, every=RARELY).running():
-        await world.clock.sleep(0.4 * HOUR)
+        await world.clock.sleep(23.5 * HOUR)
         assert world.requests.requests[request.id].chores, "the URL may be set again"
-        await world.clock.sleep(0.4 * HOUR)
+        await world.clock.sleep(HOUR)
         assert not world.requests.requests[request.id].chores
         assert world.requests.requests[late.id].chores
     assert world.called.tries == 0
     assert "callbacks forgotten" in [line["event"] for line in logs]
+
+
+async def test_a_process_that_starts_waits_for_a_day_of_its_own_before_it_forgets_calls(
+    world: LedgerWorld,
+) -> None:
+    request = await waiting_for_a_call(world, 20)
+    for _ in range(3):
+        async with world.replica(calls_back=False, every=RARELY).running():
+            await world.clock.sleep(20 * HOUR)
+    async with world.replica(every=RARELY).running():
+        await until(lambda: world.called.ids == [request.id], within=HOUR)
 
 
 async def test_no_call_is_forgotten_while_another_process_makes_it(world: LedgerWorld) -> None:
@@ -145,7 +158,7 @@ async def test_no_call_is_forgotten_while_another_process_makes_it(world: Ledger
     world.called.failing = down
     idle, calling = world.replica(calls_back=False, every=RARELY), world.replica(every=RARELY)
     async with idle.running(), calling.running():
-        await world.clock.sleep(8 * HOUR)
+        await world.clock.sleep(30 * HOUR)
         world.called.failing = None
         await world.clock.sleep(1.5 * HOUR)
     assert world.called.ids == [request.id]
