@@ -9,6 +9,7 @@ MODULES: Final = (
     "botdel.actions",
     "botdel.dead_letters.command",
     "botdel.doctor.command",
+    "botdel.healthcheck",
     "botdel.jobs",
     "botdel.jobs_retry",
     "botdel.plan",
@@ -21,6 +22,7 @@ MODULES: Final = (
     "gateway.main",
     "recovery.client",
     "recovery.main",
+    "recovery.repeating",
 )
 """By their names: a linter removes an import that nothing uses."""
 
