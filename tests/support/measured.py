@@ -21,7 +21,7 @@ from pymongo.monitoring import (
 
 from deletion.adapters.mongo.connection import Client, Database
 
-CROWD = 2000
+CROWD = 4000
 """Documents in each collection that no query asks for."""
 TRIES = 10
 """A busy machine makes single answers late, so the shortest of some decides, here and for scans."""
