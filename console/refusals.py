@@ -9,7 +9,7 @@ from deletion.process.problems import Problem, Shown
 
 
 def refusals(render: Renderer) -> Shown:
-    """Return what answers with a problem: as a page if the request prefers HTML, else as JSON."""
+    """Return the function that renders a problem: as a page if HTML is preferred, else as JSON."""
 
     def shown(request: Request, problem: Problem) -> Response:
         if not is_page(request):

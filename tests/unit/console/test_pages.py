@@ -528,7 +528,7 @@ async def test_the_log_in_says_which_token_and_where_it_comes_from() -> None:
         page = Page((await visited.http.get("/login")).text)
     assert page.says("BOTDEL_CONSOLE_USERS")
     assert page.says("the last part of your entry")
-    assert page.says("If you have none, ask whoever runs the console")
+    assert page.says("If you have none, ask the operators of the console")
 
 
 async def test_jobs_are_listed_by_what_their_status_does_not_say() -> None:
