@@ -1,6 +1,8 @@
 """Gauges of unfinished jobs and new dead letters, counted at a scrape and kept for a while."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
@@ -37,9 +39,15 @@ class ReadFailures:
         for of in ("jobs", "requests", "dead_letters"):
             self._failures.labels(of)
 
-    def failed(self, of: str) -> None:
-        """Count one scrape that could not read `of`."""
-        self._failures.labels(of).inc()
+    @asynccontextmanager
+    async def counted(self, of: str) -> AsyncIterator[None]:
+        """Read `of` within `READ_SECONDS`. An error ends the block: it is logged and counted."""
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                yield
+        except Exception:
+            log.exception(f"{of.replace('_', ' ')} not counted")
+            self._failures.labels(of).inc()
 
 
 class JobGauges:
@@ -84,15 +92,10 @@ class JobGauges:
         self._jobs.clear()
         self._oldest.clear()
         self._is_counted.set(0)
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                found = await self._census.unfinished()
-            for group in found:
+        async with self._failures.counted("jobs"):
+            for group in await self._census.unfinished():
                 self._show(group)
             self._is_counted.set(1)
-        except Exception:
-            log.exception("jobs not counted")
-            self._failures.failed("jobs")
 
     def _show(self, group: Unfinished) -> None:
         self._jobs.labels(group.service, group.status).set(group.jobs)
@@ -127,13 +130,8 @@ class LetterGauge:
 
     async def _count(self) -> None:
         self._new.clear()
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                new = await self._letters.count(DeadLetterStatus.NEW, MOST_LETTERS)
-            self.show(new)
-        except Exception:
-            log.exception("dead letters not counted")
-            self._failures.failed("dead_letters")
+        async with self._failures.counted("dead_letters"):
+            self.show(await self._letters.count(DeadLetterStatus.NEW, MOST_LETTERS))
 
     def show(self, new: int) -> None:
         """Set the gauge."""

@@ -1,12 +1,10 @@
 """Gauges of the requests, counted when they are scraped and kept for a while."""
 
-import asyncio
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-import structlog
 from prometheus_client import CollectorRegistry, Gauge, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -18,7 +16,7 @@ from deletion.ledger import ReadRequest, RequestCensus, RequestStore
 from deletion.ports import Unreadable
 from deletion.request import Chore, DeletionRequest
 from deletion.silence import EPOCH
-from recovery.gauges import KEPT_SECONDS, READ_SECONDS, ReadFailures
+from recovery.gauges import KEPT_SECONDS, ReadFailures
 
 MOST_COUNTED: Final = 10_000
 """How many requests of each kind are counted: an alert needs no more."""
@@ -40,8 +38,6 @@ TIMES: Final = {
     "absent without one",
 }
 """In seconds since 1970."""
-
-log = structlog.get_logger(__name__)
 
 
 class Times(Collector):
@@ -97,16 +93,12 @@ class RequestGauges:
     async def _count(self) -> None:
         self._states.clear()
         self._times.since.clear()
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                census = await self._requests.census(self._clock.now(), MOST_COUNTED)
-                waiting = {chore: await self._waiting(chore) for chore in self._chores}
+        async with self._failures.counted("requests"):
+            census = await self._requests.census(self._clock.now(), MOST_COUNTED)
+            waiting = {chore: await self._waiting(chore) for chore in self._chores}
             self.show(census)
             for chore, since in waiting.items():
                 self._times.since[WAITING[chore]] = since
-        except Exception:
-            log.exception("requests not counted")
-            self._failures.failed("requests")
 
     def _earliest_of(self, chore: Chore) -> Earliest[ReadRequest]:
         def due(request: ReadRequest) -> datetime | None:
