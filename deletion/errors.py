@@ -22,6 +22,7 @@ BotDeletionError
 │   ├── ObjectsRefused      a bucket is missing, not permitted, or keeps what was deleted
 │   └── HttpRefused         an external API refuses the call, or gives an unexpected answer
 ├── TopologyMissing         a topic or subscription is missing, or this identity may not use it
+├── Unregistered            services are not registered yet: apply the plan of each
 ├── TransitionError         the job's state does not allow it: read the job again
 ├── UnreadableJob           the job's record is damaged, or of a later version: skip it
 ├── ClockSkew               clocks differ too much to judge silence: synchronise them
@@ -157,6 +158,12 @@ class SharedDocument(PermanentError):
 class TopologyMissing(BotDeletionError):
     """A topic or subscription does not exist (`botdel topology apply` creates it), or this
     identity may not use it; the message says which."""
+
+
+class Unregistered(BotDeletionError):
+    """Nobody knows yet who owes a request: no service is registered, or one that has a
+    subscription is not. `botdel topology apply --plan FILE` registers a service.
+    """
 
 
 class TransitionError(BotDeletionError):

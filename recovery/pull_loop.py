@@ -64,15 +64,17 @@ class PullLoop:
         self._event = event
         self._symptom = symptom
         self._failing_since: datetime | None = None
-        self._reason = ""
+        self.failure: Exception | None = None
+        """What ended the last pull that has ended; None if it worked."""
 
     @property
     def problem(self) -> str | None:
         """What is not done, since when and why; None while the last pull worked."""
-        if self._failing_since is None:
+        if self._failing_since is None or self.failure is None:
             return None
-        since = self._failing_since.isoformat(timespec="seconds")
-        return f"{self._symptom} {since}: {self._reason}"
+        since, known = self._failing_since, isinstance(self.failure, BotDeletionError)
+        why = str(self.failure) if known else f"{type(self.failure).__name__}; see the log"
+        return f"{self._symptom} {since.isoformat(timespec='seconds')}: {why}"
 
     async def consume(self, stopping: asyncio.Event) -> None:
         """Record and ack until `stopping`; ends after the pull under way, or at once while it waits
@@ -85,13 +87,13 @@ class PullLoop:
                 return
             except BotDeletionError as error:
                 log.warning(self._event, reason=str(error))
-                await self._pause(stopping, str(error))
+                await self._pause(stopping, error)
             except Exception as error:
                 log.exception(self._event)
-                await self._pause(stopping, f"{type(error).__name__}; see the log")
+                await self._pause(stopping, error)
             else:
                 self._back_off.reset()
-                self._failing_since = None
+                self._failing_since = self.failure = None
                 self._metrics.pulled()
 
     async def _pull(self, stopping: asyncio.Event) -> None:
@@ -100,8 +102,8 @@ class PullLoop:
         if deliveries := await self._subscription.pull(self._limit):
             await self._take(deliveries)
 
-    async def _pause(self, stopping: asyncio.Event, reason: str) -> None:
-        self._failing_since, self._reason = self._failing_since or self._clock.now(), reason
+    async def _pause(self, stopping: asyncio.Event, failure: Exception) -> None:
+        self._failing_since, self.failure = self._failing_since or self._clock.now(), failure
         self._metrics.failed()
         self._database.invalidate()
         await self._back_off.pause(stopping)

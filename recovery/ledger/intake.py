@@ -64,7 +64,7 @@ class Intake:
         and ack. A message that is not a request, or is addressed to one service, is only acked.
 
         A request that cannot be recorded is not acked; the others are. Raises `StoreUnavailable`,
-        `TopologyMissing` while services are not registered, and `BusUnavailable`.
+        `Unregistered` and `BusUnavailable`.
         """
         with self._spans.process(deliveries) if self._spans else NO_SPAN:
             await self._take(deliveries)

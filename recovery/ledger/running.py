@@ -10,7 +10,7 @@ from typing import Final
 from deletion.alerts import Alerts
 from deletion.bus import Delivery, Publisher, Subscription
 from deletion.clock import Clock
-from deletion.errors import Interrupted
+from deletion.errors import Interrupted, Unregistered
 from deletion.events import completed, to_message
 from deletion.ledger import CoverageStore, EventLetters, RequestStore, ServiceStore
 from deletion.message_spans import MessageSpans
@@ -139,7 +139,7 @@ class Ledger:
         None too while no service is registered, or one with a subscription is not: the log says so,
         and deletions go on.
         """
-        return None if self._owing.is_idle else self._pulls.problem
+        return None if isinstance(self._pulls.failure, Unregistered) else self._pulls.problem
 
     def republish(self) -> None:
         """Check for missing jobs now, as in every sweep."""

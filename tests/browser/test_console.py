@@ -328,8 +328,10 @@ async def test_the_pages_of_actions_are_accessible(
         page = visited.page
         await visited.open("/jobs")
         await page.get_by_role("button", name="Retry matching jobs…").click()
+        records = page.get_by_text("The records")
+        await expect(records).to_be_visible()  # the next page has arrived
         await looked_at(page)
-        await page.get_by_text("The records").click()
+        await records.click()
         await page.get_by_label("Why, for the record").fill(" ")
         visited.complaints.clear()
         await page.locator("form.reason button").click()

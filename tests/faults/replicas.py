@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults.faulty_consumer import ledger_of
 from tests.support.ledger import Entry, read_ledger, violations
-from tests.support.pipeline import Pipeline, listening
+from tests.support.pipeline import Pipeline, listening, until
 from tests.support.recovering import STALE_AFTER
 
 NEVER_STALE = {"BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER.total_seconds())}
@@ -18,7 +19,7 @@ NEVER_STALE = {"BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER.total_seconds())}
 
 @asynccontextmanager
 async def recoveries(pipeline: Pipeline, count: int) -> AsyncIterator[list[str]]:
-    """So many processes of recovery; their URLs."""
+    """So many processes of recovery, each of them ready; their URLs."""
     async with AsyncExitStack() as stack:
         started = [
             await stack.enter_async_context(
@@ -26,7 +27,15 @@ async def recoveries(pipeline: Pipeline, count: int) -> AsyncIterator[list[str]]
             )
             for n in range(count)
         ]
-        yield [await listening(process) for process in started]
+        urls = [await listening(process) for process in started]
+        async with httpx.AsyncClient(trust_env=False) as http:
+            for url in urls:
+                await until(partial(_is_ready, http, url))  # a call before that is refused
+        yield urls
+
+
+async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:
+    return (await http.get(f"{url}/readyz")).is_success
 
 
 def ledger(pipeline: Pipeline) -> list[Entry]:

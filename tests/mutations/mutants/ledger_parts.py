@@ -55,9 +55,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "Pub/Sub that does not answer is taken for a service that is not registered",
-        OWING,
-        "            self.is_idle = False  # an outage like any other\n",
-        "",
+        RUNNING,
+        "isinstance(self._pulls.failure, Unregistered)",
+        "self._pulls.failure",
         UNIT,
     ),
     Mutant(

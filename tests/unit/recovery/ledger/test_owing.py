@@ -44,6 +44,24 @@ async def test_no_request_is_recorded_before_all_services_with_a_subscription_ar
     assert world.requests.requests[event_id].owed == ("billing", "media")
 
 
+async def test_recovery_is_ready_all_the_while_the_first_services_register() -> None:
+    """Also during the first pull after that, which takes seconds when there is nothing."""
+    world = LedgerWorld("billing")
+
+    async def waiting(call: str, is_done: bool) -> None:
+        if call == "pull" and not is_done:
+            await world.clock.sleep(5)
+
+    world.fault = waiting
+    async with world.replica().running() as replica:
+        await world.clock.sleep(60)
+        await world.register()
+        for _ in range(60):
+            assert replica.ledger.problem is None
+            await world.clock.sleep(1)
+        assert replica.metric("recording") == 1
+
+
 async def test_a_subscription_that_is_deleted_is_waited_for_no_longer() -> None:
     world = await a_world("billing")
     async with world.replica().running():
