@@ -52,6 +52,9 @@ PRODUCER: Final = Kind.PRODUCER
 class Sink(Protocol):
     """Takes the spans that have ended. It never waits and never raises."""
 
+    def admits(self) -> bool:
+        """Whether there is room for a trace that begins now."""
+
     def put(self, span: "Span") -> None:
         """Keep `span` until it is exported, or drop it."""
 
@@ -239,7 +242,9 @@ class Tracer:
     ) -> Span:
         """A span without a parent in this process, whatever is current.
 
-        It continues the trace of `parent`, or begins one, which `links` connect with others.
+        It continues the trace of `parent`, or begins one, which `links` connect with others. One
+        that begins while the sink has no room is not recorded: a whole trace that is missing
+        misleads nobody, and costs less than spans that are dropped.
         """
         linked = _given(links) if links else ()
         if parent:
@@ -251,6 +256,8 @@ class Tracer:
             trace_id, span_id = both[:TRACE_DIGITS], both[TRACE_DIGITS:]
             before = any(map(is_sampled, linked)) if linked else None
             flags = self._sampling.flags(trace_id, before) | RANDOM
+            if flags & SAMPLED and not self._sink.admits():
+                flags &= ~SAMPLED
         parent_id = parent.span_id if parent else None
         return Span(name, kind, trace_id, span_id, flags, parent_id, attributes, linked, self._sink)
 

@@ -1,8 +1,9 @@
 """Exports spans by OpenTelemetry: in a thread of its own, for which nothing ever waits.
 
 Spans become those of OpenTelemetry in that thread. Its share of the time is bounded, and so is
-the number of spans that wait; those for which there is no room are dropped and counted. So neither
-an exporter that hangs nor any load makes a request or a deletion slower: docs/decisions/0038.
+the number of spans that wait. While there is no room, no trace begins, and spans of others are
+dropped; both are counted. So neither an exporter that hangs nor any load makes a request or a
+deletion slower: docs/decisions/0038.
 """
 
 import asyncio
@@ -30,9 +31,11 @@ QUEUE_LIMIT: Final = 2048
 """The most spans that wait, about 2 kB each."""
 GROUP_LIMIT: Final = 256
 """The most spans in one request."""
+ADMITTED_LIMIT: Final = QUEUE_LIMIT - 2 * GROUP_LIMIT
+"""While more spans wait, no trace begins: what is left is for the traces under way."""
 WAIT_SECONDS: Final = 2.0
 """How long a span waits for others."""
-BUSY_SHARE: Final = 0.02
+BUSY_SHARE: Final = 0.01
 """The fraction of one core that exporting may take while the process works."""
 REPORT_SECONDS: Final = 60.0
 """The shortest time between two log lines about spans that were dropped."""
@@ -59,10 +62,18 @@ class Export:
         self._waiting: deque[Span] = deque()
         self._wake = Event()
         self._closing = Event()
+        self._refused = 0
         self._dropped = 0
         self._reported = float("-inf")
         self._thread = Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
+
+    def admits(self) -> bool:
+        """See the port."""
+        if len(self._waiting) < ADMITTED_LIMIT:
+            return True
+        self._refused += 1
+        return False
 
     def put(self, span: Span) -> None:
         """See the port."""
@@ -102,17 +113,19 @@ class Export:
             self._exporter.export([self._readable(span) for span in group])
         except Exception:
             log.exception("spans not exported", spans=len(group))
-        self._report_dropped()
+        self._report_lost()
         return time.thread_time() - began
 
     def _rest(self, busy: float) -> float:
         """Seconds to wait after `busy` seconds of work, to keep to the share."""
         return busy * (1 / self._busy_share - 1)
 
-    def _report_dropped(self) -> None:
-        if self._dropped and time.monotonic() - self._reported >= REPORT_SECONDS:
-            log.warning("spans dropped: more than can be exported", spans=self._dropped)
-            self._dropped, self._reported = 0, time.monotonic()
+    def _report_lost(self) -> None:
+        is_due = time.monotonic() - self._reported >= REPORT_SECONDS
+        if is_due and (self._refused or self._dropped):
+            lost = {"traces": self._refused, "spans": self._dropped}
+            log.warning("not recorded: more than can be exported", **lost)
+            self._refused, self._dropped, self._reported = 0, 0, time.monotonic()
 
     def _readable(self, span: Span) -> ReadableSpan:
         parent = span.parent_id and Remote(span.trace_id, span.parent_id, span.flags)

@@ -73,7 +73,8 @@ class AnswersMiddleware:
             raise
         finally:
             if span:
-                answered(span, scope, answer.status, failure)
+                if span.is_recorded:
+                    answered(span, scope, answer.status, failure)
                 span.leave()
             if self._counted:
                 self._counted(answer.status, perf_counter() - started)

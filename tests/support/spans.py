@@ -34,6 +34,10 @@ class Kept:
     def __init__(self) -> None:
         self.spans: list[Span] = []
 
+    def admits(self) -> bool:
+        """See the port."""
+        return True
+
     def put(self, span: Span) -> None:
         """See the port."""
         self.spans.append(span)

@@ -35,8 +35,8 @@ MUTANTS: Final = (
     Mutant(
         "requests are recorded before every service with a subscription is registered",
         OWING,
-        "return _not_registered(missing) if missing else None",
-        "return None",
+        "            raise _subscribed_only(missing)\n",
+        "            pass\n",
         UNIT,
     ),
     Mutant(

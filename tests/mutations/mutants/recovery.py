@@ -133,14 +133,14 @@ MUTANTS: Final = (
     Mutant(
         "a recorder that fails is no problem",
         PULLS,
-        "self._failing_since or self._clock.now(), reason",
-        "None, reason",
+        "self._failing_since or self._clock.now(), failure",
+        "None, failure",
     ),
     Mutant(
         "a recorder says when it failed last, not since when",
         PULLS,
-        "self._failing_since or self._clock.now(), reason",
-        "self._clock.now(), reason",
+        "self._failing_since or self._clock.now(), failure",
+        "self._clock.now(), failure",
     ),
     Mutant(
         "two sweeps may run",

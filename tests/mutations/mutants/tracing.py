@@ -34,6 +34,20 @@ MUTANTS: Final = (
         TRACES,
     ),
     Mutant(
+        "a trace begins that has no room",
+        "deletion/adapters/traces.py",
+        "if len(self._waiting) < ADMITTED_LIMIT:",
+        "if True:",
+        TRACES,
+    ),
+    Mutant(
+        "a trace is recorded from its middle on",
+        "deletion/tracing.py",
+        "                flags &= ~SAMPLED\n",
+        "                pass\n",
+        TRACES,
+    ),
+    Mutant(
         "a process ends only when its exporter does",
         "deletion/adapters/traces.py",
         "while self._thread.is_alive() and time.monotonic() < until:",

@@ -16,7 +16,7 @@ from opentelemetry.trace.status import StatusCode
 from structlog.typing import EventDict
 
 from deletion import __version__
-from deletion.adapters.traces import QUEUE_LIMIT, Export, otlp_export
+from deletion.adapters.traces import ADMITTED_LIMIT, GROUP_LIMIT, QUEUE_LIMIT, Export, otlp_export
 from deletion.traceparent import parsed
 from deletion.tracing import Kind, Tracer
 from tests.support.spans import Collector
@@ -94,11 +94,14 @@ async def test_while_the_exporter_hangs_nothing_waits_and_what_has_no_room_is_dr
     export = Export(exporter, RESOURCE)
     tracer = Tracer(export)
     began = time.perf_counter()
-    for _ in range(2 * QUEUE_LIMIT):
-        tracer.span("any").end()
-    assert await asyncio.to_thread(exporter.began.wait, WITHIN)
-    for _ in range(2 * QUEUE_LIMIT):
-        tracer.span("any").end()
+    with tracer.span("under way"):
+        for _ in range(2 * QUEUE_LIMIT):
+            tracer.span("any").end()
+        assert await asyncio.to_thread(exporter.began.wait, WITHIN)
+        for _ in range(2 * QUEUE_LIMIT):
+            tracer.span("any").end()
+    tracer.span("too late").end()
+    assert len(export._waiting) == QUEUE_LIMIT
     assert time.perf_counter() - began < WITHIN / 2
     began = time.perf_counter()
     await export.close(0.2)
@@ -106,8 +109,32 @@ async def test_while_the_exporter_hangs_nothing_waits_and_what_has_no_room_is_dr
     assert [line["event"] for line in logs] == ["spans not exported in time"]
     exporter.release.set()
     async with asyncio.timeout(WITHIN):
-        while "spans dropped: more than can be exported" not in str(logs):  # noqa: ASYNC110
+        while len(logs) < 2:  # noqa: ASYNC110 - logged by a thread
             await asyncio.sleep(0.01)
+    assert logs[1]["event"] == "not recorded: more than can be exported"
+    assert logs[1]["spans"] > QUEUE_LIMIT
+    assert logs[1]["traces"] == 1
+
+
+@pytest.mark.proves("traces-cost-no-deletion")
+async def test_a_trace_that_begins_while_there_is_no_room_is_missing_as_a_whole() -> None:
+    exporter = Hanging()
+    export = Export(exporter, RESOURCE)
+    tracer = Tracer(export)
+    for _ in range(GROUP_LIMIT):
+        tracer.span("any").end()
+    assert await asyncio.to_thread(exporter.began.wait, WITHIN), "it takes no more"
+    with tracer.span("under way") as under_way:
+        for _ in range(2 * QUEUE_LIMIT):
+            with tracer.root("request") as outer, tracer.span("inner") as inner:
+                assert inner.is_recorded == outer.is_recorded
+        assert ADMITTED_LIMIT <= len(export._waiting) <= ADMITTED_LIMIT + 1
+        assert not outer.is_recorded
+        assert tracer.span("next").is_recorded
+        assert tracer.root("GET /", parent=parsed(PARENT)).is_recorded, "as its caller says"
+    assert export._waiting[-1] is under_way
+    exporter.release.set()
+    await export.close(WITHIN)
 
 
 async def test_an_exporter_that_raises_loses_its_group_and_no_other(logs: list[EventDict]) -> None:
