@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -14,6 +15,7 @@ from deletion.clock import Clock
 from deletion.errors import StoreUnavailable
 from deletion.ledger import RequestCensus, RequestStore
 from deletion.ports import Census, Unfinished, Unreadable
+from deletion.side_by_side import side_by_side
 from deletion.sweep import Sweep
 
 T = TypeVar("T")
@@ -74,18 +76,8 @@ class Throughput:
         current = now.replace(minute=0, second=0, microsecond=0)
         starts = [current - n * HOUR for n in reversed(range(HOURS))]
         self._over = {start: n for start, n in self._over.items() if start >= starts[0]}
-        one_of_few = asyncio.Semaphore(AT_ONCE)
-
-        async def counted(start: datetime) -> Hour:
-            async with one_of_few:
-                return Hour(start, await self._completed(start, now))
-
-        counting = [asyncio.create_task(counted(start)) for start in starts]
-        try:
-            return await asyncio.gather(*counting)
-        finally:
-            for each in counting:  # after an error: they would take the connections of the pages
-                each.cancel()
+        counted = [partial(self._completed, start, now) for start in starts]
+        return [*map(Hour, starts, await side_by_side(counted, AT_ONCE))]
 
     async def _completed(self, start: datetime, now: datetime) -> int:
         if start in self._over:

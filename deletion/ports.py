@@ -7,7 +7,7 @@ Each docstring is the specification. `tests/conformance` runs one suite over eve
 including those in memory.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -152,10 +152,19 @@ class Unfinished:
 
 
 class Census(Protocol):
-    """Counts the live jobs, for metrics: those that are neither complete nor compensated."""
+    """Counts the live jobs, for metrics: those that are neither complete nor compensated.
+
+    Both methods raise `StoreUnavailable`.
+    """
 
     async def unfinished(self) -> Sequence[Unfinished]:
-        """The live jobs, by service and status. Raises `StoreUnavailable`."""
+        """The live jobs, by service and status."""
+
+    async def due(self, services: Collection[str], now: datetime, limit: int) -> Mapping[str, int]:
+        """How many jobs of each of `services` a worker may claim at `now`, counted up to `limit`.
+
+        Parked jobs are due later. Suspects count too, though they wait in a queue of their own.
+        """
 
 
 class DeadLetterStore(Protocol):

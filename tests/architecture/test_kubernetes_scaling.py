@@ -36,7 +36,7 @@ def trigger(scaled: Manifest) -> Mapping[str, str]:
 
 def test_the_metrics_that_scale_exist(trigger: Mapping[str, str]) -> None:
     used = set(SERIES.findall(trigger["query"]))
-    assert {"botdel_jobs", "botdel_consumer_running"} <= used
+    assert {"botdel_jobs_due", "botdel_consumer_running"} <= used
     assert used <= {exported(metric) for metric in every_metric()}
 
 
@@ -47,9 +47,9 @@ def test_a_replica_is_added_when_the_slots_of_all_are_taken(trigger: Mapping[str
 
 
 def jobs(*counted: int) -> Series:
-    """Pending jobs, as each replica of recovery counts them."""
-    labels = 'service="conversations",status="pending"'
-    return {f'botdel_jobs{{{labels},instance="{n}"}}': each for n, each in enumerate(counted)}
+    """Due jobs, as each replica of recovery counts them."""
+    name = 'botdel_jobs_due{service="conversations"'
+    return {f'{name},instance="{n}"}}': each for n, each in enumerate(counted)}
 
 
 def running(*counted: int) -> Series:
@@ -65,7 +65,8 @@ RECOVERY: Final[Series] = {
 UNCOUNTED: Final[Series] = {**RECOVERY, 'botdel_recovery_jobs_counted{instance="0"}': 0}
 """Recovery runs, and cannot count the jobs: what it says of them is absent."""
 OTHERS: Final[Series] = {
-    'botdel_jobs{service="chat",status="pending"}': 1000,
+    'botdel_jobs_due{service="chat"}': 1000,
+    'botdel_jobs{service="conversations",status="pending"}': 1000,
     'botdel_jobs{service="conversations",status="failed"}': 1000,
     'botdel_consumer_running{service="chat"}': 1000,
 }
@@ -73,6 +74,10 @@ CASES: Final[Mapping[str, tuple[Series, int | None]]] = {
     "what waits, as each recovery counts it, and what runs": (
         {**jobs(30, 30), **running(8, 4)},
         42,
+    ),
+    "all that waits is parked, or rests": (
+        {**jobs(0, 0), **OTHERS, **RECOVERY, **running(3, 2)},
+        5,
     ),
     "nothing waits, and recovery runs": ({**RECOVERY, **running(3, 2)}, 5),
     "jobs of other services, and jobs that no consumer may run": (

@@ -35,6 +35,7 @@ SUITES: Final = {
     "model": ["tests/model/test_*.py"],
     "conformance": [
         "tests/conformance/test_*_store*.py",
+        "tests/conformance/test_census.py",
         "tests/conformance/test_deletion_jobs.py",
         "tests/conformance/*/test_*.py",
     ],

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from deletion.clock import Clock
@@ -144,15 +144,29 @@ class ScriptedDeadLetters(MemoryDeadLetterStore):
 
 
 class CountedJobs:
-    """A census with scripted numbers; it raises while `down`."""
+    """A census with scripted numbers; it raises while `down`, and takes `seconds` for each count.
+
+    `asked` are the services whose due jobs were counted last.
+    """
 
     def __init__(self) -> None:
         self.groups: list[Unfinished] = []
-        self.down = False
+        self.waiting: dict[str, int] = {}
+        self.down = self.due_down = False
+        self.seconds = 0.0
         self.reads = 0
+        self.asked: list[str] = []
+
+    async def due(self, services: Collection[str], now: datetime, limit: int) -> Mapping[str, int]:
+        self.asked = sorted(services)
+        await asyncio.sleep(self.seconds)
+        if self.due_down:
+            raise StoreUnavailable("the database is down")
+        return {each: min(limit, self.waiting.get(each, 0)) for each in services}
 
     async def unfinished(self) -> Sequence[Unfinished]:
         self.reads += 1
+        await asyncio.sleep(self.seconds)
         if self.down:
             raise StoreUnavailable("the database is down")
         return self.groups

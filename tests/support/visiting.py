@@ -1,8 +1,10 @@
 """A console in this process, over parts in memory, and the ways to visit it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Final
 
@@ -23,7 +25,7 @@ from console.users import Role, User, Users
 from console.web import create_app
 from deletion.breaker import LocalBreakerStore
 from deletion.clock import Clock
-from deletion.job import NOT_LIVE
+from deletion.job import NOT_LIVE, suspect_queue
 from deletion.operating.actions import Actions
 from deletion.operating.kinds import Kinds
 from deletion.ports import Unfinished
@@ -128,6 +130,13 @@ class MemoryCensus:
             for (service, status), jobs in groupby(live, lambda job: (job.service, job.status))
             if (group := list(jobs))
         ]
+
+    async def due(self, services: Collection[str], now: datetime, limit: int) -> Mapping[str, int]:
+        """See the port."""
+        queues = Counter(
+            job.queue for job in self._store.jobs.values() if job.due and job.due <= now
+        )
+        return {each: min(limit, queues[each] + queues[suspect_queue(each)]) for each in services}
 
 
 class Console:

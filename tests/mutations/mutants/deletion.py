@@ -9,10 +9,25 @@ GROUPING: Final = "deletion/grouping.py"
 LEASE: Final = "deletion/lease.py"
 PLAN: Final = "deletion/plan.py"
 RETRY: Final = "deletion/retry.py"
+SIDE_BY_SIDE: Final = "deletion/side_by_side.py"
 SILENCE: Final = "deletion/silence.py"
 SKEW: Final = "deletion/skew.py"
 
 MUTANTS: Final = (
+    Mutant(
+        "calls side by side are made all at once",
+        SIDE_BY_SIDE,
+        "for _ in range(most)",
+        "for _ in range(100)",
+        UNIT,
+    ),
+    Mutant(
+        "after one call failed, those beside it go on",
+        SIDE_BY_SIDE,
+        "            each.cancel()\n",
+        "            each.cancelled()\n",
+        UNIT,
+    ),
     Mutant(
         "a cursor that no checkpoint can keep is taken",
         "deletion/plan.py",

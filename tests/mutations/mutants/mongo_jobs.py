@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.mutations.mutants.base import DATABASE, Mutant
 
+CENSUS: Final = "deletion/adapters/mongo/census.py"
 DOCUMENT: Final = "deletion/adapters/mongo/job_document.py"
 MONGO: Final = "deletion/adapters/mongo/jobs.py"
 RECORDING: Final = "deletion/adapters/mongo/recording.py"
@@ -11,6 +12,27 @@ WRITES: Final = "deletion/adapters/mongo/writes.py"
 FIELDS: Final = "deletion/adapters/mongo/fields.py"
 
 MUTANTS: Final = (
+    Mutant(
+        "jobs that are due later count as due",
+        CENSUS,
+        '"due": {"$gte": EPOCH, "$lte": now}',
+        '"due": {"$gte": EPOCH}',
+        DATABASE,
+    ),
+    Mutant(
+        "suspects are never due",
+        CENSUS,
+        "queues = [service, suspect_queue(service)]",
+        "queues = [service]",
+        DATABASE,
+    ),
+    Mutant(
+        "all due jobs are counted, however many there are",
+        CENSUS,
+        "count_documents(query, limit=limit)",
+        "count_documents(query)",
+        DATABASE,
+    ),
     Mutant(
         "an update of a job expects nothing",
         WRITES,

@@ -6,6 +6,7 @@ from tests.mutations.mutants.base import DATA, DATABASE, EDGE, UNIT, Mutant
 
 CRON: Final = "recovery/client.py"
 DEAD_LETTERS: Final = "recovery/dead_letter_consumer.py"
+GAUGES: Final = "recovery/gauges.py"
 RECOVERY: Final = "recovery/main.py"
 PULLS: Final = "recovery/pull_loop.py"
 MONGO_SWEEPS: Final = "recovery/mongo_sweeps.py"
@@ -97,7 +98,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a gauge without a time breaks those behind it",
-        "recovery/gauges.py",
+        GAUGES,
         "        if group.oldest:\n",
         "        if True:\n",
         ("unit",),
@@ -118,7 +119,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a clock that is set back freezes the gauges",
-        "recovery/gauges.py",
+        GAUGES,
         "self._census = census\n        self._counted = Kept(self._count, KEPT_SECONDS, clock.monotonic)",
         "self._census = census\n        self._counted = Kept(self._count, KEPT_SECONDS, lambda: clock.now().timestamp())",
         ("unit",),
@@ -165,9 +166,37 @@ MUTANTS: Final = (
     ),
     Mutant(
         "jobs that cannot be counted are no jobs, for whoever scales consumers",
-        "recovery/gauges.py",
+        GAUGES,
         "        self._is_counted.set(0)\n",
         "",
+        UNIT,
+    ),
+    Mutant(
+        "due jobs that cannot be counted are none, for whoever scales consumers",
+        GAUGES,
+        "        if services is not None:\n",
+        "        self._is_counted.set(1)\n        if services is not None:\n",
+        UNIT,
+    ),
+    Mutant(
+        "due jobs that cannot be counted stay as they were",
+        GAUGES,
+        "        self._due.clear()\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "two counts of jobs take twice as long as a scrape waits",
+        GAUGES,
+        "self._count_due(services, until)",
+        "self._count_due(services, reading_ends())",
+        UNIT,
+    ),
+    Mutant(
+        "due jobs are looked for where none can be",
+        GAUGES,
+        'each.status in MAY_BE_DUE} - {""}',
+        "True}",
         UNIT,
     ),
     Mutant(

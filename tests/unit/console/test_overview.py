@@ -1,7 +1,7 @@
 """Counting for the overview: hours that are over once, and nothing that is slow in the way."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -137,6 +137,9 @@ class NoCensus:
     """A census that the database does not end in time."""
 
     async def unfinished(self) -> Sequence[Unfinished]:
+        raise StoreUnavailable("MongoDB cannot be used now (NetworkTimeout)")
+
+    async def due(self, services: Collection[str], now: datetime, limit: int) -> Mapping[str, int]:
         raise StoreUnavailable("MongoDB cannot be used now (NetworkTimeout)")
 
 

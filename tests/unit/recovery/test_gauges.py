@@ -10,7 +10,14 @@ from deletion.dead_letter import DeadLetterStatus
 from deletion.errors import StoreUnavailable
 from deletion.job import Status
 from deletion.ports import Unfinished
-from recovery.gauges import KEPT_SECONDS, JobGauges, LetterGauge, ReadFailures
+from recovery.gauges import (
+    KEPT_SECONDS,
+    MOST_DUE,
+    READ_SECONDS,
+    JobGauges,
+    LetterGauge,
+    ReadFailures,
+)
 from tests.support.clock import START, VirtualClock
 from tests.support.factories import a_letter
 from tests.support.memory_stores import MemoryDeadLetterStore
@@ -96,6 +103,71 @@ async def test_whether_they_are_counted_is_told_also_where_no_job_is() -> None:
     assert counted(registry) == 1
 
 
+def due(registry: CollectorRegistry, service: str = "billing") -> float | None:
+    return registry.get_sample_value("botdel_jobs_due", {"service": service})
+
+
+async def test_they_say_how_many_jobs_a_worker_may_claim_now() -> None:
+    read, jobs, registry, clock = gauges()
+    jobs.groups.append(Unfinished("media", Status.FAILED, 3, OLDEST))
+    jobs.waiting = {"billing": 4}
+    await read.refresh()
+    assert (due(registry), due(registry, "media")) == (4, 0)
+    jobs.waiting = {"billing": MOST_DUE + 1}
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert due(registry) == MOST_DUE
+    jobs.groups = []
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert (due(registry), counted(registry)) == (None, 1)
+
+
+async def test_due_jobs_are_counted_only_where_one_can_be_due() -> None:
+    read, jobs, _, _ = gauges()
+    jobs.groups = [
+        Unfinished("media", Status.FAILED, 1, OLDEST),
+        Unfinished("media", Status.PENDING, 1, OLDEST),
+        Unfinished("running", Status.IN_PROGRESS, 1, OLDEST),
+        Unfinished("spent", Status.EXHAUSTED, 1, OLDEST),
+        Unfinished("", Status.PENDING, 1, OLDEST),
+    ]
+    await read.refresh()
+    assert jobs.asked == ["media"]
+
+
+async def test_due_jobs_that_cannot_be_counted_are_absent_and_hide_no_others() -> None:
+    read, jobs, registry, clock = gauges()
+    jobs.waiting = {"billing": 4}
+    await read.refresh()
+    jobs.due_down = True
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert (due(registry), pending(registry)) == (None, 7)
+    assert (failures(registry, "jobs"), failures(registry, "due_jobs")) == (0, 1)
+    assert counted(registry) == 0, "else whoever scales consumers would take absent for none"
+
+
+async def test_without_the_other_jobs_the_due_ones_are_absent_too() -> None:
+    read, jobs, registry, clock = gauges()
+    await read.refresh()
+    jobs.down, jobs.asked = True, []
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert (due(registry), jobs.asked) == (None, [])
+    assert (failures(registry, "jobs"), failures(registry, "due_jobs")) == (1, 0)
+
+
+async def test_both_counts_together_take_no_longer_than_a_scrape_waits() -> None:
+    read, jobs, registry, clock = gauges()
+    jobs.seconds = READ_SECONDS * 0.75
+    begun = clock.monotonic()
+    await read.refresh()
+    assert clock.monotonic() - begun == READ_SECONDS
+    assert (pending(registry), due(registry), counted(registry)) == (7, None, 0)
+    assert failures(registry, "due_jobs") == 1
+
+
 async def test_a_group_without_a_time_is_counted_and_hides_no_other() -> None:
     read, jobs, registry, _ = gauges()
     jobs.groups.insert(0, Unfinished("damaged", Status.FAILED, 2, None))
@@ -113,6 +185,7 @@ async def test_what_a_gauge_does_not_take_is_counted_and_breaks_no_scrape() -> N
     jobs.groups = [Unfinished("odd", Status.FAILED, 2, odd)]
     await read.refresh()
     assert failures(registry, "jobs") == 1
+    assert counted(registry) == 0
 
 
 class Letters(MemoryDeadLetterStore):
