@@ -75,28 +75,14 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(
         await eventually(lambda: not any(runs(child.pid) for child in children))
 
 
-async def test_local_up_names_a_service_that_owes_requests_and_has_no_consumer(
+async def test_local_up_ends_with_any_of_its_processes_and_names_a_service_without_consumer(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "chat.yaml").write_text(CHAT)
-    shell = ". .local/env; botdel"
-    said = 'registered, but with no consumer here: chat; .*`botdel services retire NAME --why "'
     async with local_up(tmp_path) as up:
         await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
         assert "registered, but" not in "\n".join(up.lines)
-        await typed(f"{shell} topology apply --plan chat.yaml", tmp_path)
-    async with local_up(tmp_path) as up:
-        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
-        assert re.search(said, "\n".join(up.lines))
-        await typed(f'{shell} services retire chat --why "tried out"', tmp_path)
-    async with local_up(tmp_path) as up:
-        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
-        assert "registered, but" not in "\n".join(up.lines)
-
-
-async def test_local_up_ends_with_any_of_its_processes_and_names_it(tmp_path: Path) -> None:
-    async with local_up(tmp_path) as up:
-        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        await typed(". .local/env; botdel topology apply --plan chat.yaml", tmp_path)
         children = psutil.Process(up.pid).children(recursive=True)
         [consumer] = [child for child in children if "analytics.yaml" in str(child.cmdline())]
         consumer.kill()
@@ -104,6 +90,11 @@ async def test_local_up_ends_with_any_of_its_processes_and_names_it(tmp_path: Pa
         await eventually(lambda: not any(runs(child.pid) for child in children))
     said = [line for line in up.lines if line.startswith("botdel: ")]
     assert said == ["botdel: consumer analytics ended (SIGKILL); its last output:"]
+
+    async with local_up(tmp_path) as up:
+        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+    said_now = 'registered, but with no consumer here: chat; .*`botdel services retire NAME --why "'
+    assert re.search(said_now, "\n".join(up.lines))
 
 
 @pytest.mark.proves("nobody-else", "no-process-left")

@@ -16,13 +16,16 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
-from botdel.local import server
+from botdel.local import installation, server
 from botdel.local.broker_choice import EMBEDDED, GOOGLE, why_left_out
 from botdel.local.database import EmbeddedMongo
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
 from botdel.local.server import LocalServer, PortTaken
+from deletion.adapters.mongo.connection import Clients
+from deletion.adapters.mongo.services import MongoServiceStore
+from deletion.clock import SystemClock
 from tests.support.brokers import OPTION, of_broker_tests
 from tests.support.polling import SOON, eventually, runs
 
@@ -204,3 +207,18 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_a_service_without_a_consumer_here_is_named_until_it_is_retired(
+    mongo: EmbeddedMongo, database_name: str
+) -> None:
+    env = {"BOTDEL_MONGODB_URI": mongo.uri, "BOTDEL_MONGODB_DATABASE": database_name}
+    env |= {"BILLING_URL": "http://127.0.0.1:9"}
+    clients, now = Clients(mongo.uri), SystemClock().now()
+    services = MongoServiceStore(clients.get(), database_name)
+    assert await installation._provide(env) == []
+    await services.register(["chat"], now)
+    assert await installation._provide(env) == ["chat"]
+    await services.retire("chat", "ann", "tried out", now)
+    assert await installation._provide(env) == []
+    clients.close()
