@@ -41,9 +41,9 @@ async def check(source: PlanSource, *, as_json: bool, start: bool = False) -> in
     """Print whether each step's data can be reached, is indexed, may be deleted, and looks as the
     plan says, and whether each step before the point of no return can be undone.
 
-    Returns 1 if something is wrong, otherwise 0. With `start`, only what all jobs of a consumer
-    need is wrong: an index or a right that is missing, or cannot be looked up. One odd document, or
-    an API that is down, is a warning then, because it concerns some jobs, which are retried.
+    Returns 1 if something is wrong, otherwise 0. With `start`, only an index or a right that is
+    missing or cannot be looked up is wrong, because every job needs it. One odd document, or an API
+    that is down, is only a warning then: it concerns some jobs, which are retried.
     """
     async with _opened(source) as plan:
         findings = await together(
@@ -99,7 +99,7 @@ async def _opened(source: PlanSource) -> AsyncIterator[Plan]:
 
 
 def _checks(plan: Plan, longest: float | None = None) -> Iterator[Awaitable[Sequence[Finding]]]:
-    """The checks of data and compensations, each of which may take `longest` seconds."""
+    """The checks of data and compensations, each bounded to `longest` seconds."""
     for step in plan.steps:
         yield guarded(_data_label(plan, step), _check_data(plan, step), longest=longest)
     for name in _undoable(plan):
@@ -108,7 +108,7 @@ def _checks(plan: Plan, longest: float | None = None) -> Iterator[Awaitable[Sequ
 
 
 async def _as_warnings(looking: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
-    """Return what `looking` finds, with a warning in the place of each failure."""
+    """Return what `looking` finds, with each failure turned into a warning."""
     return [
         warning(each.check, each.detail, each.remedy) if each.status is Verdict.FAILED else each
         for each in await looking

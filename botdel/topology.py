@@ -32,14 +32,14 @@ from deletion.retry import BackOff
 LONGEST_PAUSE: Final = 30.0
 """Seconds between two tries, at most."""
 PROGRESS_SECONDS: Final = 120.0
-"""A try that fails after so long has made progress: no call takes that long but the build of an
-index. MongoDB carries on with the build after an election, and the next try waits for its end."""
+"""A try that fails after so long has made progress: only the build of an index takes that long.
+MongoDB continues the build after an election, and the next try waits for its end."""
 
 
 async def apply_within(apply: Callable[[], Awaitable[int]], seconds: float, clock: Clock) -> int:
-    """Return what `apply` returns. While MongoDB or Pub/Sub does not answer, or a topic is missing
-    still, it is called again for up to `seconds` since the first failure in a row; then the error
-    is raised. A try that took `PROGRESS_SECONDS` begins a new row.
+    """Return what `apply` returns. While MongoDB or Pub/Sub does not answer, or a topic is still
+    missing, it is called again for up to `seconds`, counted from the first of consecutive failures;
+    then the error is raised. After a try that took `PROGRESS_SECONDS`, the count begins again.
     """
     since, back_off = inf, BackOff(clock, 1, LONGEST_PAUSE)
     while True:

@@ -4,8 +4,8 @@ A list is read in windows of time until the page is full. So a database that doe
 down reads little more than the page, and one that does walks an index in the order of the list.
 
 Parked jobs are found by the queues in which they wait: what is due later than now is parked. They
-are sorted by that time, as the index of the queues is. Each queue is asked once whether it has
-some, so that only those that do are read in windows.
+are sorted by that time, as the index of the queues is. Each queue is first asked, once, whether it
+has parked jobs; only the queues that have some are read in windows.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class MongoJobLists:
         return await self._finding_some(search, search.all_from(None, now))
 
     async def _finding_some(self, search: Search, window: Window) -> Search:
-        """The search without the queries that find nothing in the window."""
+        """Return the search without the queries that find nothing in the window."""
         queries = [search.within(window, query) for query in search.queries]
         found = await self._each(search, queries, 1, ID)
         some = [query for query, ids in zip(search.queries, found, strict=True) if ids]

@@ -161,7 +161,7 @@ class TopologyMissing(BotDeletionError):
 
 
 class Unregistered(BotDeletionError):
-    """Nobody knows yet who owes a request: no service is registered, or one that has a
+    """It is not known yet which services owe a request: none is registered, or one that has a
     subscription is not. `botdel topology apply --plan FILE` registers a service.
     """
 

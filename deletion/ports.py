@@ -163,7 +163,8 @@ class Census(Protocol):
     async def due(self, services: Collection[str], now: datetime, limit: int) -> Mapping[str, int]:
         """How many jobs of each of `services` a worker may claim at `now`, counted up to `limit`.
 
-        Parked jobs are due later. Suspects count too, though they wait in a queue of their own.
+        Parked jobs do not count: they are due later. Suspects count, although they wait in a queue
+        of their own. Each of `services` is in the answer, with 0 if it has no such job.
         """
 
 

@@ -243,8 +243,8 @@ class Tracer:
         """A span without a parent in this process, whatever is current.
 
         It continues the trace of `parent`, or begins one, which `links` connect with others. One
-        that begins while the sink has no room is not recorded: a whole trace that is missing
-        misleads nobody, and costs less than spans that are dropped.
+        that begins while the sink has no room is not recorded: a trace that is missing altogether
+        misleads nobody, and costs less than one whose spans are recorded and then dropped.
         """
         linked = _given(links) if links else ()
         if parent:

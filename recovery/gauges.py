@@ -1,4 +1,4 @@
-"""Gauges of unfinished and due jobs and new dead letters, counted at a scrape, kept for a while."""
+"""Gauges of unfinished jobs, due jobs and new dead letters, counted at a scrape and kept."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -35,8 +35,8 @@ class ReadFailures:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._failures = Counter(
             "botdel_recovery_read_failures",
-            "Scrapes that could not count the jobs, those that are due, the requests or the new "
-            "dead letters; their gauges are absent then",
+            "Scrapes that could not count the jobs, the due jobs, the requests or the new dead "
+            "letters; their gauges are absent then",
             ["of"],
             registry=registry,
         )
@@ -46,8 +46,8 @@ class ReadFailures:
 
     @asynccontextmanager
     async def counted(self, of: str, until: float | None = None) -> AsyncIterator[None]:
-        """Read `of` within `READ_SECONDS`, or until `until` by the loop's clock. An error ends the
-        block: it is logged and counted.
+        """Give the block, which reads `of`, `READ_SECONDS`, or until `until` by the loop's clock.
+        An error in it, or its timeout, is logged and counted, and not raised.
         """
         try:
             async with asyncio.timeout_at(reading_ends() if until is None else until):
@@ -67,8 +67,8 @@ class JobGauges:
     `botdel_jobs_due`, by service.
 
     While the jobs cannot be counted, the gauges are absent rather than old, and the failures are
-    counted. If only those that are due cannot be counted, the other gauges stay. A service without
-    jobs has no gauges either: `botdel_recovery_jobs_counted` says which of the two it is.
+    counted. If only the due jobs cannot be counted, only `botdel_jobs_due` is absent. A service
+    without jobs has no gauges either: `botdel_recovery_jobs_counted` tells the two cases apart.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class JobGauges:
         )
         self._is_counted = Gauge(
             "botdel_recovery_jobs_counted",
-            "1 if the jobs, and those that are due, were counted for this scrape, so that a "
-            "service without botdel_jobs or botdel_jobs_due has none; 0 if they could not be",
+            "1 if the jobs and the due jobs were counted for this scrape, so that a service "
+            "without botdel_jobs or botdel_jobs_due has none; 0 if one of the counts failed",
             registry=registry,
         )
         self._failures = failures

@@ -65,7 +65,7 @@ class PullLoop:
         self._symptom = symptom
         self._failing_since: datetime | None = None
         self.failure: Exception | None = None
-        """What ended the last pull that has ended; None if it worked."""
+        """The error of the last finished pull; None if it worked."""
 
     @property
     def problem(self) -> str | None:

@@ -11,8 +11,8 @@ from recovery.client import Exit
 
 Call = Callable[[], Coroutine[Any, Any, int]]
 AS_ASKED: Final = (Exit.OK, Exit.TIMED_OUT)
-"""Ends of a call whose sweep is complete, or goes on. After any other, another call soon may do
-what this one did not."""
+"""The exit codes after which the next call waits for the whole interval: the sweep is complete, or
+still runs. After any other code, a call before that may succeed."""
 AGAIN_SECONDS: Final = 60.0
 """When the next call begins after the first failure; twice as long after each further one."""
 

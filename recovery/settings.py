@@ -29,8 +29,8 @@ class LedgerSettings(Settings):
     """
     callback_url: WebAddress | None = None
     """Where each settled request is posted as JSON; `http://` or `https://`. A credential: it is
-    never printed. Without it nothing is posted, and what waits to be posted since before is
-    forgotten after a day in which recovery was not restarted.
+    never printed. Without it nothing is posted, and what still waited to be posted is forgotten
+    once a process of recovery has run without it for a day.
     """
     callback_secret: Token | None = Field(None, validate_default=True)
     """Signs the calls of `BOTDEL_CALLBACK_URL`, and is required with it; at least 16 characters."""

@@ -18,8 +18,8 @@ Start = Annotated[
     bool,
     typer.Option(
         "--start",
-        help="Before a consumer starts: exit with 1 only for an index or a right that is missing, "
-        "or cannot be looked up; all else is a warning.",
+        help="For use before a consumer starts: exit with 1 only if an index or a right is missing "
+        "or cannot be looked up; everything else is a warning.",
     ),
 ]
 

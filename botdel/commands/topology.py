@@ -24,7 +24,7 @@ Wait = Annotated[
     float,
     typer.Option(
         help="Seconds to try again, at most, while MongoDB or Pub/Sub does not answer, or a topic "
-        "is not there yet. They count from the first failure in a row, not from the start.",
+        "is not there yet; counted from the first of consecutive failures.",
         min=0,
         max=86_400,
     ),

@@ -1,9 +1,9 @@
 """Exports spans by OpenTelemetry: in a thread of its own, for which nothing ever waits.
 
 Spans become those of OpenTelemetry in that thread. Its share of the time is bounded, and so is
-the number of spans that wait. While there is no room, no trace begins, and spans of others are
-dropped; both are counted. So neither an exporter that hangs nor any load makes a request or a
-deletion slower: docs/decisions/0038.
+the number of spans that wait. While most of the room is taken, no trace begins; while all of it is,
+spans of traces under way are dropped. Both are counted. So neither an exporter that hangs nor any
+load makes a request or a deletion slower: docs/decisions/0038.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ QUEUE_LIMIT: Final = 2048
 GROUP_LIMIT: Final = 256
 """The most spans in one request."""
 ADMITTED_LIMIT: Final = QUEUE_LIMIT - 2 * GROUP_LIMIT
-"""While more spans wait, no trace begins: what is left is for the traces under way."""
+"""While so many spans wait, no trace begins: the room that is left is for traces under way."""
 WAIT_SECONDS: Final = 2.0
 """How long a span waits for others."""
 BUSY_SHARE: Final = 0.01
 """The fraction of one core that exporting may take while the process works."""
 REPORT_SECONDS: Final = 60.0
-"""The shortest time between two log lines about spans that were dropped."""
+"""The shortest time between two log lines about traces and spans that were not recorded."""
 TRACES_PATH: Final = "/v1/traces"
 TRACES_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 

@@ -21,8 +21,8 @@ SKEW_SECONDS: Final = 30
 """By how much the clocks of the signer and of this machine may differ."""
 
 SAME_SECONDS: Final = 60
-"""How often the same reason is logged at most, for a token that takes no key to make: one whose
-signature is not verified."""
+"""The shortest time between two log lines with the same reason, for tokens that anybody can make:
+those whose signature is not valid."""
 
 REFUSED: Final = "signed token refused"
 """What is logged, without any part of the token."""

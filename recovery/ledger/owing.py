@@ -30,9 +30,9 @@ if this identity may not list them, and `BusUnavailable`."""
 class Owing:
     """The services that owe what is received now.
 
-    There is an answer once an operator has registered them: while there is none, or one has a
-    subscription and no record, a request that is recorded could be settled, and announced, although
-    a service that gets it too has not deleted anything.
+    They are known once an operator has registered them. While no service is registered, or one has
+    a subscription and no record, a request must not be recorded: it could be settled, and
+    announced, although a service that gets it too has not deleted anything.
     """
 
     def __init__(self, services: ServiceStore, subscribed: Subscribed, clock: Clock) -> None:
@@ -41,7 +41,7 @@ class Owing:
         self._subscribed = Kept(self._listed, KEPT_SECONDS, clock.monotonic)
 
     async def services(self) -> list[str]:
-        """Their names. Raises `Unregistered`, `StoreUnavailable` and `BusUnavailable`."""
+        """Return their names. Raises `Unregistered`, `StoreUnavailable` and `BusUnavailable`."""
         found = await self._services.all()
         names = [each.name for each in found if each.retired_at is None]
         recorded = {each.name for each in found}

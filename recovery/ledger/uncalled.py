@@ -15,9 +15,9 @@ from deletion.request import Chore, DeletionRequest
 from recovery.ledger.due_requests import DueRequests
 
 UNCALLED: Final = timedelta(days=1)
-"""For how long this process has run, and a call has been due, before the call is forgotten: until
-then a setting that was lost may be put back. A process that calls back postpones each call by an
-hour at most, so none is forgotten while another one calls.
+"""A call is forgotten once it has been due, and this process has run, for so long: until then a
+setting that was lost may be put back. A process that makes calls postpones each by an hour at most,
+so no call is forgotten while another process makes them.
 """
 
 log = structlog.get_logger(__name__)
@@ -32,8 +32,9 @@ class Uncalled:
         self._began = clock.monotonic()
 
     async def __call__(self, stopping: asyncio.Event) -> int:
-        """Forget the calls that have been due for `UNCALLED`, once this process has run as long: it
-        does not know since when there has been no receiver. Raises `StoreUnavailable`.
+        """Forget the calls that have been due for `UNCALLED`, once this process has run as long,
+        because it does not know when the receiver was taken away. Returns how many it forgot.
+        Raises `StoreUnavailable`.
         """
         if self._clock.monotonic() - self._began < UNCALLED.total_seconds():
             return 0

@@ -79,8 +79,8 @@ class Warn:
 def _after(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime) -> DeletionRequest:
     """The request as its complete jobs settle it; warned of if a service still owes it.
 
-    An earlier build ended the checks once each service had a job. They begin again here, or a job
-    that is lost later would never be made anew.
+    An earlier build ended the checks of a request once each service had a job. Such a request is
+    checked again from now on: otherwise a job that is lost later would never be made anew.
     """
     after = settled_by(request, jobs, now)
     if after.settled_at:

@@ -1,9 +1,9 @@
 """What traces cost: the gateway with them and without, alternately, at 64 connections.
 
-All requests are recorded. `recorded` has an exporter that does nothing; `exported` posts by OTLP to
-a collector that reads and answers, in a process of its own. `off_again` is a second gateway without
-traces: how far its ratio is from 1 is what two starts of the same code differ. So all are started
-anew several times.
+All traces are sampled. `recorded` has an exporter that does nothing; `exported` posts by OTLP to a
+collector that reads and answers, in a process of its own. `off_again` is a second gateway without
+traces: its ratio shows by how much two starts of the same code differ. So each gateway is
+started several times.
 
 `python -m tests.bench.traces HOST:PORT` of an emulator prints the figures.
 """
@@ -50,7 +50,7 @@ async def bench(emulator_host: str, starts: int = STARTS, rounds: int = ROUNDS) 
 
 
 async def _started(emulator_host: str, rounds: int) -> list[Figures]:
-    """So many rounds with gateways of their own."""
+    """Return the figures of `rounds` rounds with gateways that are started for them."""
     async with contextlib.AsyncExitStack() as stack:
         posted = ON | {"OTEL_EXPORTER_OTLP_ENDPOINT": await stack.enter_async_context(_collector())}
         off = await stack.enter_async_context(server(emulator_host, *OURS))

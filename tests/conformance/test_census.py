@@ -1,4 +1,4 @@
-"""The census, in memory and on MongoDB: what it counts. On MongoDB: what damage does not hide."""
+"""What the census counts, in memory and on MongoDB; and on MongoDB, what damage does not hide."""
 
 from datetime import datetime, timedelta
 from typing import Any

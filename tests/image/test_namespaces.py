@@ -1,4 +1,4 @@
-"""Where no program can be started in an image, its tests are skipped, but not `make image-test`."""
+"""Where no program can be started in an image, its tests are skipped; `make image-test` fails."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""`python -m tests.release.ready BASE`: refuses a release that nobody could build again, or that
-is not tested here.
+"""`python -m tests.release.ready BASE`: refuses a release that nobody could build again, or whose
+image cannot be tested on this machine.
 
 Prints each reason on standard error, and exits with 1 if there is one.
 """
@@ -39,7 +39,7 @@ def reasons(base: str, root: Path = ROOT) -> Iterator[str]:
 
 
 def reasons_here() -> Iterator[str]:
-    """Why no release can be made on this machine: what is released has been tested."""
+    """Why no release can be made on this machine: a release must have been tested."""
     if not has_namespaces():
         yield f"the image cannot be tested here: {NEEDED}"
 

@@ -1,4 +1,4 @@
-"""How many jobs are live, and how many of them are due, counted along an index for each."""
+"""How many jobs are live, and how many of them are due; each count walks an index."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ class MongoCensus:
         self._jobs = client[database][COLLECTION]
 
     async def unfinished(self) -> Sequence[Unfinished]:
-        """One aggregation, covered by the index of (status, service, createdAt).
+        """See the port. One aggregation, covered by the index of (status, service, createdAt).
 
         Its cost grows with the live jobs, not with all jobs.
         """
@@ -42,8 +42,9 @@ class MongoCensus:
         return [_unfinished(group) for group in found]
 
     async def due(self, services: Collection[str], now: datetime, limit: int) -> Mapping[str, int]:
-        """A call for each service, along the sparse index of (queue, due), where MongoDB stops at
-        the limit. The embedded server reads every due job.
+        """See the port. One call for each service, along the sparse index of (queue, due).
+
+        MongoDB stops at the limit; the embedded server reads every due job.
         """
         named = sorted(set(services))
         counts = [partial(self._due, service, now, limit) for service in named]

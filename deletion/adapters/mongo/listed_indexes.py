@@ -1,7 +1,7 @@
 """The indexes of a collection, and which of them serve queries already.
 
-A server lists an index as soon as its build begins, and no query uses it before the build has
-ended. From version 6.0 on, MongoDB says which are being built:
+A server lists an index as soon as its build begins, but no query uses the index before the build
+has ended. From version 6.0 on, MongoDB reports which indexes are still being built:
 https://www.mongodb.com/docs/manual/reference/command/listIndexes/
 """
 
@@ -15,7 +15,7 @@ from deletion.adapters.mongo.connection import Collection, Document
 
 NO_COLLECTION: Final = 26
 REFUSED: Final = frozenset({9, 72, 115, 238, 323, 40415})
-"""Error codes of servers that do not know the option: FailedToParse, InvalidOptions,
+"""Error codes of servers that do not know `includeIndexBuildInfo`: FailedToParse, InvalidOptions,
 CommandNotSupported, NotImplemented, APIStrictError, and an unknown field."""
 
 
@@ -30,9 +30,10 @@ class Listed:
 
 
 async def listed_indexes(collection: Collection) -> Listed:
-    """The indexes of `collection`; none if it does not exist.
+    """Return the indexes of `collection`; none if it does not exist.
 
-    A server that refuses or ignores the option is taken to have built all that it lists.
+    If the server refuses or ignores `includeIndexBuildInfo`, every index that it lists counts as
+    built. Raises the driver's errors.
     """
     try:
         entries = await _entries(collection, includeIndexBuildInfo=True)

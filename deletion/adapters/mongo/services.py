@@ -66,8 +66,8 @@ class MongoServiceStore:
             raise
 
     async def _return(self, retired: Sequence[Service], mark: str) -> set[str]:
-        """Put those in use again that are still retired as they were read, under `mark`, which the
-        next registration of each removes. Returns their names.
+        """Put those in use again whose retirement is still the one that was read, and give them
+        `mark`, which any later registration or retirement removes. Returns their names.
         """
         if not retired:
             return set()
@@ -97,8 +97,9 @@ class MongoServiceStore:
         raise StoreUnavailable(f"{len(updates)} services lost every race to be registered")
 
     async def _take_back(self, services: Sequence[Service], mark: str) -> None:
-        """Make each as it is in `services`: not recorded, if it was first registered just now. One
-        that has lost the `mark` was registered or retired by another since, and stays as it is.
+        """Make each what it is in `services`: retired, or not recorded if this call was the first
+        to register it. A service that has lost the `mark` stays as it is, because another process
+        has registered or retired it since.
         """
         updates: list[DeleteOne | UpdateOne] = [
             UpdateOne({"_id": each.name, "returnedBy": mark}, _retirement(each))

@@ -26,7 +26,7 @@ HasSome = Callable[[Window], Awaitable[bool]]
 MOST_STEPS: Final = 8
 """The most steps of the search in slices, each of which looks once for each of `SLICES` at most."""
 EARLIER: Final = 28
-"""The windows that cover all time before what that search finds."""
+"""The number of windows that cover all time before the result of that search."""
 HALVINGS: Final = 8
 MOST_LOOKS: Final = MOST_STEPS * len(SLICES) + EARLIER + HALVINGS
 """The most looks for records that `beginning` makes."""
@@ -52,15 +52,14 @@ def forward(since: datetime, now: datetime) -> Iterator[Window]:
 
 
 async def beginning(has_some: HasSome, now: datetime) -> datetime:
-    """Return a time before which there are no records, and soon after which there are some, after
-    at most `MOST_LOOKS` short looks.
+    """Return a time shortly before the oldest record, after at most `MOST_LOOKS` short looks.
 
     A binary search in slices of time sees few records, but takes a long gap, such as a weekend, for
-    the time before all records. So all time before what it finds is looked through, beginning with
-    the oldest: a window without records costs next to nothing, and the first that has some does not
-    have most of them. That window is then halved a few times.
+    the time before all records. So all time before its result is then searched in windows, oldest
+    first: a window without records costs next to nothing, and the first window with records does
+    not have most of them. That window is then halved a few times.
 
-    A record of an earlier time may be written meanwhile.
+    No record is before the returned time, unless one is written during the search.
     """
     window = await _search(has_some, now)
     for earlier in _earlier(window[0], now):
@@ -95,8 +94,8 @@ async def _has_some_at(age: timedelta, has_some: HasSome, now: datetime) -> bool
 
 
 def _earlier(start: datetime, now: datetime) -> Iterator[Window]:
-    """`EARLIER` windows from 1970 to before `start`: the age at `now` of the end of each is the
-    same share of that of its beginning.
+    """`EARLIER` windows from 1970 up to `start`, oldest first. From each to the next, the age at
+    `now` shrinks by the same factor.
     """
     since, ratio = EPOCH, ((now - start) / (now - EPOCH)) ** (1 / EARLIER)
     for number in range(1, EARLIER + 1):

@@ -121,7 +121,7 @@ async def test_a_forged_assertion_is_refused_with(forged: str) -> None:
 
 
 async def test_strangers_cannot_fill_the_log(logs: list[EventDict]) -> None:
-    """Whoever reaches the console past the proxy can send any header, as often as he likes."""
+    """A client that reaches the console past the proxy can send any header at any rate."""
     proxy, other = proxy_of(Google()), Google()
     for _ in range(20):
         await proxy.user(unsigned({"alg": "ES256", "kid": "k1"}))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.virtual_time
 
 SECRET = "hunter22"
 JUNK = "ValueError"
-"""What a signature says that nobody has made."""
+"""The reason that is logged for a signature that no key has made."""
 
 
 def tokens_of(clock: VirtualClock) -> SignedTokens:
