@@ -20,7 +20,7 @@ from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
 from deletion.adapters.spec import StepConnections
 from deletion.clock import Clock, SystemClock
-from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
+from deletion.errors import BuildInterrupted, BusUnavailable, StoreUnavailable, TopologyMissing
 from deletion.ledger import check_room
 from deletion.plan import Plan, Provisioned
 from deletion.process.bus import connected_bus
@@ -32,14 +32,15 @@ from deletion.retry import BackOff
 LONGEST_PAUSE: Final = 30.0
 """Seconds between two tries, at most."""
 PROGRESS_SECONDS: Final = 120.0
-"""A try that fails after so long has made progress: no call takes that long but the build of an
-index. MongoDB carries on with the build after an election, and the next try waits for its end."""
+"""A try that took so long and ended in the build of an index has made progress. MongoDB carries on
+with the build after an election, and the next try waits for its end. A try that took as long in
+many short calls has made none: the next one begins with the same calls."""
 
 
 async def apply_within(apply: Callable[[], Awaitable[int]], seconds: float, clock: Clock) -> int:
     """Return what `apply` returns. While MongoDB or Pub/Sub does not answer, or a topic is missing
     still, it is called again for up to `seconds` since the first failure in a row; then the error
-    is raised. A try that took `PROGRESS_SECONDS` begins a new row.
+    is raised. A build of an index that took `PROGRESS_SECONDS` begins a new row.
     """
     since, back_off = inf, BackOff(clock, 1, LONGEST_PAUSE)
     while True:
@@ -48,7 +49,7 @@ async def apply_within(apply: Callable[[], Awaitable[int]], seconds: float, cloc
             return await apply()
         except (StoreUnavailable, BusUnavailable, TopologyMissing) as error:
             now = clock.monotonic()
-            if now - began >= PROGRESS_SECONDS:
+            if isinstance(error, BuildInterrupted) and now - began >= PROGRESS_SECONDS:
                 since = now
                 back_off.reset()
             since = min(since, now)

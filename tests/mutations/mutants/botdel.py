@@ -205,8 +205,15 @@ MUTANTS: Final = (
     Mutant(
         "topology apply: only the first election during a build is survived",
         "botdel/topology.py",
-        "if now - began >= PROGRESS_SECONDS:",
+        "if isinstance(error, BuildInterrupted) and now - began >= PROGRESS_SECONDS:",
         "if False:",
+        ("unit",),
+    ),
+    Mutant(
+        "topology apply: many short calls before a database that is down count as progress",
+        "botdel/topology.py",
+        "isinstance(error, BuildInterrupted) and now - began",
+        "now - began",
         ("unit",),
     ),
     Mutant(

@@ -10,6 +10,7 @@ from botdel import topology
 from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
 from deletion.errors import (
+    BuildInterrupted,
     BusUnavailable,
     ConfigurationError,
     StoreUnavailable,
@@ -160,15 +161,18 @@ async def test_what_a_repeat_does_not_mend_is_not_repeated(outcome: int | Except
 class Building:
     """`apply` of which each try but the last fails after these seconds."""
 
-    def __init__(self, clock: VirtualClock, *seconds: float) -> None:
+    def __init__(
+        self, clock: VirtualClock, *seconds: float, error: type[StoreUnavailable] = BuildInterrupted
+    ) -> None:
         self.clock = clock
         self.seconds = list(seconds)
+        self.error = error
 
     async def __call__(self) -> int:
         if not self.seconds:
             return 0
         await self.clock.sleep(self.seconds.pop(0))
-        raise StoreUnavailable("an election")
+        raise self.error("an election")
 
 
 @pytest.mark.virtual_time
@@ -202,3 +206,14 @@ async def test_tries_that_only_wait_for_an_answer_are_no_progress() -> None:
     with pytest.raises(StoreUnavailable):
         await topology.apply_within(Building(clock, *[100] * 100), 600, clock)
     assert clock.monotonic() - began <= 100 + 600 + topology.LONGEST_PAUSE + 100
+
+
+@pytest.mark.virtual_time
+async def test_many_short_calls_before_a_database_that_is_down_are_no_progress() -> None:
+    """Such as two looks at the subscription of each of 500 services; otherwise it never ended."""
+    clock = VirtualClock()
+    began, longest = clock.monotonic(), topology.PROGRESS_SECONDS + 10
+    apply = Building(clock, *[longest] * 100, error=StoreUnavailable)
+    with pytest.raises(StoreUnavailable):
+        await topology.apply_within(apply, 600, clock)
+    assert clock.monotonic() - began <= longest + 600 + topology.LONGEST_PAUSE + longest
