@@ -49,7 +49,7 @@ class Exit(IntEnum):
     UNHEALTHY = 3  # recovery cannot be reached, or is not ready, whether it sweeps or not
     REFUSED = 4  # the credential is not accepted
     UNEXPECTED = 5  # an answer that recovery does not give: is it the right URL?
-    TIMED_OUT = 6  # with --wait: the sweep did not end in time; it goes on, unless its process is gone
+    TIMED_OUT = 6  # with --wait: the sweep did not end in time; it may go on
 
 
 class Sweep(BaseModel):
