@@ -28,6 +28,7 @@ class Indexed:
         self.there: Sequence[dict[str, Any]] | None = ()
         self.building: Sequence[dict[str, Any]] = ()
         self.has_election = False  # during a build
+        self.elections = 0  # while its indexes are listed
         self.refuses = 0  # the error code for the option that tells which are being built
         self.server = FakeMongo(REPLICA_SET, self._reply)
 
@@ -39,6 +40,9 @@ class Indexed:
         return [command["createIndexes"] for command in self.server.sent("createIndexes")]
 
     def _reply(self, command: dict[str, Any]) -> dict[str, Any]:
+        if "listIndexes" in command and self.elections:
+            self.elections -= 1
+            return failure(10107)
         if "listIndexes" in command and self.there is not None:
             found = [PRIMARY_KEY, *self.there, *self.building]
             if "includeIndexBuildInfo" in command:
@@ -189,6 +193,18 @@ async def test_a_database_that_does_not_answer_is_no_missing_index(
     indexed.there = None
     with pytest.raises(StoreUnavailable):
         await prepare(database, {"jobs": WANTED}, build=False)
+
+
+async def test_one_election_while_the_indexes_are_listed_is_survived(
+    indexed: Indexed, database: Database
+) -> None:
+    """As it is by the driver's own reads; a command of any other kind is sent once."""
+    indexed.has(*WANTED)
+    indexed.elections = 1
+    assert not await missing_indexes(database["jobs"], WANTED)
+    indexed.elections = 2
+    with pytest.raises(StoreUnavailable):
+        await missing_indexes(database["jobs"], WANTED)
 
 
 async def test_an_election_during_a_build_is_told_from_a_database_that_was_away_before(
