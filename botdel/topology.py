@@ -20,7 +20,13 @@ from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
 from deletion.adapters.spec import StepConnections
 from deletion.clock import Clock, SystemClock
-from deletion.errors import BuildInterrupted, BusUnavailable, StoreUnavailable, TopologyMissing
+from deletion.errors import (
+    BuildInterrupted,
+    BusUnavailable,
+    ConfigurationError,
+    StoreUnavailable,
+    TopologyMissing,
+)
 from deletion.ledger import check_room
 from deletion.plan import Plan, Provisioned
 from deletion.process.bus import connected_bus
@@ -145,9 +151,23 @@ async def owing_services(client: Client, database: str, plans: Sequence[Plan]) -
 async def register_services(
     client: Client, database: str, plans: Sequence[Plan], owing: Collection[str], out: Terminal
 ) -> None:
-    """Register the services of the plans, and print which were not `owing`."""
+    """Register the services of the plans, and print which were not `owing`.
+
+    Raises `ConfigurationError` if they became too many meanwhile. Those that are not recorded then
+    have subscriptions, for which the ledger waits.
+    """
     services = MongoServiceStore(client, database)
-    await services.register([plan.service for plan in plans], SystemClock().now())
+    try:
+        await services.register([plan.service for plan in plans], SystemClock().now())
+    except ConfigurationError as error:
+        recorded = {service.name for service in await services.all()}
+        left = ", ".join(plan.service for plan in plans if plan.service not in recorded)
+        if not left:
+            raise
+        waits = (
+            f"the ledger records nothing until {left} is registered, or its subscription deleted"
+        )
+        raise ConfigurationError(error.what, f"{error.remedy}; {waits}") from error
     for plan in plans:
         state = "in place" if plan.service in owing else "registered"
         out.print(f"service {plan.service}: {state}")

@@ -210,6 +210,13 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "topology apply: nobody is told which subscriptions stop the ledger",
+        "botdel/topology.py",
+        'raise ConfigurationError(error.what, f"{error.remedy}; {waits}") from error',
+        "raise",
+        ("unit",),
+    ),
+    Mutant(
         "topology apply: many short calls before a database that is down count as progress",
         "botdel/topology.py",
         "isinstance(error, BuildInterrupted) and now - began",

@@ -1,12 +1,14 @@
 """`botdel topology apply` says what is in place and what differs."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
 from botdel import topology
+from botdel.terminal import console
 from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
 from deletion.errors import (
@@ -15,12 +17,22 @@ from deletion.errors import (
     ConfigurationError,
     StoreUnavailable,
     TopologyMissing,
+    Unregistered,
 )
 from deletion.process.settings import load
 from deletion.process.store_settings import TopologySettings
+from deletion.request import MAX_SERVICES
+from recovery.ledger.owing import Owing, Subscribed
 from tests.support.clock import START, VirtualClock
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 from tests.support.memory_requests import MemoryServiceStore
+
+
+def subscribed_to(*services: str) -> Subscribed:
+    async def subscribed() -> Collection[str]:
+        return services
+
+    return subscribed
 
 
 class Topology:
@@ -111,6 +123,22 @@ async def test_a_service_that_would_owe_nothing_although_it_gets_requests_is_nam
     assert said == [
         "not registered service billing: the ledger records nothing until its plan is applied"
     ]
+
+
+@pytest.mark.virtual_time
+async def test_services_that_became_too_many_meanwhile_leave_subscriptions_to_delete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are there before the services are registered, and stop the ledger for all the others."""
+    full = MemoryServiceStore()
+    await full.register([f"service-{number}" for number in range(MAX_SERVICES)], START)
+    monkeypatch.setattr(topology, "MongoServiceStore", lambda *_: full)
+    plans = [SimpleNamespace(service="mine"), SimpleNamespace(service="service-7")]
+    with pytest.raises(ConfigurationError, match="mine would make it 501") as refused:
+        await topology.register_services(None, "d", plans, (), console())  # type: ignore[arg-type]
+    assert "until mine is registered, or its subscription deleted" in refused.value.remedy
+    with pytest.raises(Unregistered, match="mine"):
+        await Owing(full, subscribed_to("mine"), VirtualClock()).services()
 
 
 class Answers:
