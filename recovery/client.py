@@ -214,7 +214,7 @@ def _detail(answer: httpx.Response) -> str:
     """The `detail` of a problem, on one line; empty for any other answer."""
     try:
         detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return f": {' '.join(str(detail).split())[:500]}"
 

@@ -228,6 +228,13 @@ MUTANTS: Final = (
         UNIT,
     ),
     Mutant(
+        "an answer that is nested too deeply ends the calls",
+        "recovery/client.py",
+        "(ValueError, KeyError, TypeError, RecursionError)",
+        "(ValueError, KeyError, TypeError)",
+        UNIT,
+    ),
+    Mutant(
         "a recovery that stays away while its sweep is waited for is said to go on",
         "recovery/client.py",
         "                raise away or Stopped(Exit.TIMED_OUT, late)\n",

@@ -329,5 +329,11 @@ async def test_a_recovery_that_stays_away_while_it_is_waited_for_is_3(
     assert "503, recovery cannot work now" in capsys.readouterr().err.splitlines()[-1]
 
 
+async def test_an_answer_that_cannot_be_parsed_ends_the_call_and_no_loop_of_calls() -> None:
+    """JSON that is nested too deeply is an error of its own kind."""
+    nested = httpx.Response(500, text='{"detail":' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert await call(Recovery(start=nested)) == Exit.UNEXPECTED
+
+
 async def test_a_credential_withdrawn_while_waiting_ends_it() -> None:
     assert await call(Recovery(polls=iter([httpx.Response(401)])), wait=True) == Exit.REFUSED
