@@ -153,7 +153,7 @@ def recover(
 ) -> None:
     """Start a sweep. Meant for a scheduler, which may run it every day.
 
-    Without a scheduler, use --every 86400: it calls every day, and after an exit code of 1 or 3
+    Without a scheduler, use --every 86400: it calls every day, and after any exit code but 0 and 2
     again a minute later, then ever later. It exits with 0 when it is stopped, or with 2.
 
     The token comes from BOTDEL_RECOVERY_TOKEN. Exit codes:

@@ -20,7 +20,13 @@ from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
 from deletion.adapters.spec import StepConnections
 from deletion.clock import Clock, SystemClock
-from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
+from deletion.errors import (
+    BuildInterrupted,
+    BusUnavailable,
+    ConfigurationError,
+    StoreUnavailable,
+    TopologyMissing,
+)
 from deletion.ledger import check_room
 from deletion.plan import Plan, Provisioned
 from deletion.process.bus import connected_bus
@@ -32,14 +38,16 @@ from deletion.retry import BackOff
 LONGEST_PAUSE: Final = 30.0
 """Seconds between two tries, at most."""
 PROGRESS_SECONDS: Final = 120.0
-"""A try that fails after so long has made progress: only the build of an index takes that long.
-MongoDB continues the build after an election, and the next try waits for its end."""
+"""A try that took so long and ended in the build of an index has made progress. MongoDB continues
+the build after an election, and the next try waits for its end. A try that took as long in many
+short calls has made none: the next one begins with the same calls."""
 
 
 async def apply_within(apply: Callable[[], Awaitable[int]], seconds: float, clock: Clock) -> int:
     """Return what `apply` returns. While MongoDB or Pub/Sub does not answer, or a topic is still
     missing, it is called again for up to `seconds`, counted from the first of consecutive failures;
-    then the error is raised. After a try that took `PROGRESS_SECONDS`, the count begins again.
+    then the error is raised. After the build of an index that took `PROGRESS_SECONDS`, the count
+    begins again.
     """
     since, back_off = inf, BackOff(clock, 1, LONGEST_PAUSE)
     while True:
@@ -48,7 +56,7 @@ async def apply_within(apply: Callable[[], Awaitable[int]], seconds: float, cloc
             return await apply()
         except (StoreUnavailable, BusUnavailable, TopologyMissing) as error:
             now = clock.monotonic()
-            if now - began >= PROGRESS_SECONDS:
+            if isinstance(error, BuildInterrupted) and now - began >= PROGRESS_SECONDS:
                 since = now
                 back_off.reset()
             since = min(since, now)
@@ -144,9 +152,23 @@ async def owing_services(client: Client, database: str, plans: Sequence[Plan]) -
 async def register_services(
     client: Client, database: str, plans: Sequence[Plan], owing: Collection[str], out: Terminal
 ) -> None:
-    """Register the services of the plans, and print which were not `owing`."""
+    """Register the services of the plans, and print which were not `owing`.
+
+    Raises `ConfigurationError` if they became too many meanwhile. Those that are not recorded then
+    have subscriptions, for which the ledger waits.
+    """
     services = MongoServiceStore(client, database)
-    await services.register([plan.service for plan in plans], SystemClock().now())
+    try:
+        await services.register([plan.service for plan in plans], SystemClock().now())
+    except ConfigurationError as error:
+        recorded = {service.name for service in await services.all()}
+        left = ", ".join(plan.service for plan in plans if plan.service not in recorded)
+        if not left:
+            raise
+        waits = (
+            f"the ledger records nothing until {left} is registered, or its subscription deleted"
+        )
+        raise ConfigurationError(error.what, f"{error.remedy}; {waits}") from error
     for plan in plans:
         state = "in place" if plan.service in owing else "registered"
         out.print(f"service {plan.service}: {state}")

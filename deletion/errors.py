@@ -11,6 +11,7 @@ BotDeletionError
 │   └── UnknownEventType    valid, but newer than this code: keep it, never run it
 ├── TransientError          may pass by itself: try again with back-off
 │   ├── StoreUnavailable    the database does not answer
+│   │   └── BuildInterrupted   while it built an index, with which it carries on
 │   ├── BusUnavailable      Pub/Sub does not answer, or not in time
 │   │   └── BusOverloaded   too many events are waiting for it already: try again later
 │   ├── ObjectsUnavailable  the provider of a bucket does not answer, or asks to wait
@@ -113,6 +114,10 @@ class TransientError(BotDeletionError):
 
 class StoreUnavailable(TransientError):
     """The database does not answer, or has no primary."""
+
+
+class BuildInterrupted(StoreUnavailable):
+    """The answer to the build of an index is lost. The database carries on with it."""
 
 
 class BusUnavailable(TransientError):

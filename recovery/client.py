@@ -49,7 +49,7 @@ class Exit(IntEnum):
     UNHEALTHY = 3  # recovery cannot be reached, or is not ready, whether it sweeps or not
     REFUSED = 4  # the credential is not accepted
     UNEXPECTED = 5  # an answer that recovery does not give: is it the right URL?
-    TIMED_OUT = 6  # with --wait: the sweep did not end in time; it goes on
+    TIMED_OUT = 6  # with --wait: the sweep did not end in time; it may go on
 
 
 class Sweep(BaseModel):
@@ -146,18 +146,23 @@ class Call:
         return _shown(answer)
 
     async def _end_of(self, sweep: Sweep) -> Sweep:
-        """Poll until the sweep has ended, even if recovery is unreachable for a moment."""
+        """Poll until the sweep has ended, even if recovery is unreachable for a moment.
+
+        Raises `Stopped` when the time is over: because of the last poll, if it got no answer.
+        """
+        away: Stopped | None = None
         while sweep.status == "running":
             if self._left <= POLL_SECONDS:
                 late = f"the sweep has not ended within {self._timeout_seconds:g} s"
-                raise Stopped(Exit.TIMED_OUT, late)
+                raise away or Stopped(Exit.TIMED_OUT, late)
             await self._clock.sleep(POLL_SECONDS)
             try:
-                sweep = await self._look(sweep)
+                sweep, away = await self._look(sweep), None
             except Stopped as stopped:
                 if stopped.code is not Exit.UNHEALTHY:
                     raise
                 print(f"recover: {stopped}; asking again", file=sys.stderr)
+                away = stopped
         return sweep
 
     async def _look(self, sweep: Sweep) -> Sweep:
@@ -209,7 +214,7 @@ def _detail(answer: httpx.Response) -> str:
     """The `detail` of a problem, on one line; empty for any other answer."""
     try:
         detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return f": {' '.join(str(detail).split())[:500]}"
 

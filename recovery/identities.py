@@ -8,11 +8,9 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Final
 
-import structlog
-
 from deletion.clock import Clock
 from deletion.process.problems import Problem
-from deletion.process.signed_tokens import REFUSED, SignedTokens
+from deletion.process.signed_tokens import SignedTokens
 from deletion.process.signing_keys import AGAIN_SECONDS, KeysUnavailable, SigningKeys
 
 ISSUERS: Final = ("https://accounts.google.com", "accounts.google.com")
@@ -22,8 +20,6 @@ BEARER: Final = (
     "The token `BOTDEL_RECOVERY_TOKEN`; or, if `BOTDEL_RECOVERY_OIDC_AUDIENCE` is set, an OIDC "
     "token for that audience that Google has signed for one of `BOTDEL_RECOVERY_OIDC_EMAILS`"
 )
-
-log = structlog.get_logger(__name__)
 
 
 class Identities:
@@ -51,7 +47,7 @@ class Identities:
             return None
         email = claims.get("email")
         if claims.get("email_verified") is not True or email not in self._emails:
-            log.warning(REFUSED, reason="address")
+            self._tokens.log_refusal("address")
             return None
         return str(email)
 

@@ -10,11 +10,10 @@ from deletion.process.signals import stop_on_signals, unless_stopped
 from recovery.client import Exit
 
 Call = Callable[[], Coroutine[Any, Any, int]]
-AS_ASKED: Final = (Exit.OK, Exit.TIMED_OUT)
-"""The exit codes after which the next call waits for the whole interval: the sweep is complete, or
-still runs. After any other code, a call before that may succeed."""
 AGAIN_SECONDS: Final = 60.0
-"""When the next call begins after the first failure; twice as long after each further one."""
+"""When the next call begins after the first failure; twice as long after each further one. A sweep
+that did not end in time is such a failure: the process that swept may be gone. If it is not, the
+next call joins the sweep."""
 
 
 async def repeat_until_stopped(call: Call, every_seconds: float, clock: Clock) -> int:
@@ -38,8 +37,8 @@ async def repeat(call: Call, every_seconds: float, clock: Clock, stopping: Event
             return Exit.OK
         if code == Exit.USAGE:
             return code
-        wait = every_seconds if code in AS_ASKED else min(again, every_seconds)
-        again = AGAIN_SECONDS if code in AS_ASKED else wait * 2
+        wait = every_seconds if code == Exit.OK else min(again, every_seconds)
+        again = AGAIN_SECONDS if code == Exit.OK else wait * 2
         await _next_call(began + wait - clock.monotonic(), clock, stopping)
         if stopping.is_set():
             return Exit.OK

@@ -64,6 +64,7 @@ class Export:
         self._closing = Event()
         self._refused = 0
         self._dropped = 0
+        self._lost_since: float | None = None
         self._reported = float("-inf")
         self._thread = Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
@@ -73,6 +74,7 @@ class Export:
         if len(self._waiting) < ADMITTED_LIMIT:
             return True
         self._refused += 1
+        self._report_long_lost()
         return False
 
     def put(self, span: Span) -> None:
@@ -80,6 +82,7 @@ class Export:
         waiting = self._waiting
         if len(waiting) >= QUEUE_LIMIT:
             self._dropped += 1
+            self._report_long_lost()
             return
         waiting.append(span)
         if len(waiting) == GROUP_LIMIT:
@@ -126,6 +129,14 @@ class Export:
             lost = {"traces": self._refused, "spans": self._dropped}
             log.warning("not recorded: more than can be exported", **lost)
             self._refused, self._dropped, self._reported = 0, 0, time.monotonic()
+            self._lost_since = None
+
+    def _report_long_lost(self) -> None:
+        """Report for the thread that exports, if it has not for so long: its exporter hangs."""
+        now = time.monotonic()
+        since = self._lost_since = self._lost_since or now
+        if now - since >= REPORT_SECONDS:
+            self._report_lost()
 
     def _readable(self, span: Span) -> ReadableSpan:
         parent = span.parent_id and Remote(span.trace_id, span.parent_id, span.flags)

@@ -21,8 +21,8 @@ SKEW_SECONDS: Final = 30
 """By how much the clocks of the signer and of this machine may differ."""
 
 SAME_SECONDS: Final = 60
-"""The shortest time between two log lines with the same reason, for tokens that anybody can make:
-those whose signature is not valid."""
+"""The shortest time between two log lines with the same reason. Anybody can send a token that is
+not signed, and Google signs one for any audience, for everybody with an account."""
 
 REFUSED: Final = "signed token refused"
 """What is logged, without any part of the token."""
@@ -54,7 +54,7 @@ class SignedTokens:
         try:
             key_id = self._key_id(token)
         except _Foreign as error:
-            self._log_seldom(str(error))
+            self.log_refusal(str(error))
             return None
         keys = await self._keys.with_key(key_id)
         try:
@@ -62,13 +62,13 @@ class SignedTokens:
                 token, dict(keys), audience=self._audience, clock_skew_in_seconds=SKEW_SECONDS
             )
         except Exception as error:  # noqa: BLE001 - an untrusted token may cause any error
-            self._log_seldom(type(error).__name__)
+            self.log_refusal(type(error).__name__)
             return None
         if claims.get("iss") not in self._issuers:
-            log.warning(REFUSED, reason="issuer")
+            self.log_refusal("issuer")
             return None
         if not _is_short_lived(claims):
-            log.warning(REFUSED, reason="lifetime")
+            self.log_refusal("lifetime")
             return None
         return claims
 
@@ -87,8 +87,8 @@ class SignedTokens:
             raise _Foreign("no key id")
         return key_id
 
-    def _log_seldom(self, reason: str) -> None:
-        """Log it, each reason at most once in `SAME_SECONDS`: anybody can send such tokens."""
+    def log_refusal(self, reason: str) -> None:
+        """Log why a token is refused, each reason at most once in `SAME_SECONDS`."""
         now = self._clock.monotonic()
         if now - self._logged_at.get(reason, float("-inf")) >= SAME_SECONDS:
             self._logged_at[reason] = now

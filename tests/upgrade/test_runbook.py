@@ -1,6 +1,10 @@
 """What the runbook of an upgrade says of releases, collections, fields and settings is true."""
 
 import json
+import re
+from collections.abc import Iterator
+from os.path import relpath
+from pathlib import Path
 
 from botdel.doctor.indexes import COLLECTIONS
 from botdel.local.database import EmbeddedMongo
@@ -10,6 +14,7 @@ from deletion.adapters.mongo.indexes import gap
 from deletion.adapters.mongo.spec import PIPELINE_COLLECTIONS
 from tests.architecture.documents import table
 from tests.schema.release import releases as contracts
+from tests.support.kubernetes import COMPONENT, KUBERNETES, Manifest, kustomized
 from tests.upgrade.goldens import WITHIN, Documents, documents_of, golden_folder, read_goldens
 from tests.upgrade.releases import HOME, TODAY, Code, Release, releases
 from tests.upgrade.rolling import Installation
@@ -113,3 +118,37 @@ async def test_no_setting_command_or_option_of_the_last_release_is_gone(old: Cod
 
     assert {"BOTDEL_TOPIC", "GOOGLE_CLOUD_PROJECT", "botdel jobs list --bot"} <= before
     assert before <= now
+
+
+def gone_back(folder: Path) -> list[Manifest]:
+    """The overlay for production with what the page adds to it for the last release."""
+    back = PAGE.read_text(encoding="utf-8").partition("**Rolling back to ")[2].partition("\n## ")[0]
+    added = "".join(re.findall(r"^```yaml\n(.*?)^```$", back, re.MULTILINE | re.DOTALL))
+    base = relpath(KUBERNETES / "overlays" / "production", folder.resolve())
+    (folder / "kustomization.yaml").write_text(f"resources: [{base}]\n{added}", encoding="utf-8")
+    parts = {"gateway", "recovery", "cron", "consumer"}
+    return [
+        each
+        for each in kustomized(folder)
+        if each["metadata"].get("labels", {}).get(COMPONENT) in parts
+    ]
+
+
+def started(manifest: Manifest) -> Iterator[list[str]]:
+    """The arguments of each container that the manifest starts."""
+    spec = manifest["spec"].get("jobTemplate", manifest)["spec"]["template"]["spec"]
+    for container in [*spec.get("initContainers", ()), *spec["containers"]]:
+        yield container["args"]
+
+
+async def test_what_goes_back_on_kubernetes_is_started_as_the_last_release_knows_it(
+    old: Code, tmp_path: Path
+) -> None:
+    known = await surface(old)
+    commands = [each for manifest in gone_back(tmp_path) for each in started(manifest)]
+    assert len(commands) >= 4
+    for arguments in commands:
+        paths = [" ".join(["botdel", *arguments[:length]]) for length in (2, 1)]
+        path = next(path for path in paths if path in known and "--" not in path)
+        options = {f"{path} {each}" for each in arguments if each.startswith("--")}
+        assert options <= known, arguments

@@ -37,7 +37,7 @@ from deletion.adapters.mongo.driver import (
     reserve_threads,
 )
 from deletion.adapters.mongo.fields import field
-from deletion.errors import ConfigurationError, StoreUnavailable
+from deletion.errors import BuildInterrupted, ConfigurationError, StoreUnavailable
 from deletion.tracing import Tracer
 
 Document = dict[str, Any]
@@ -165,13 +165,16 @@ async def server_time(database: Database, seconds: float) -> datetime:
 async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexModel]) -> None:
     """Create those of `indexes` that are missing; returns when they are built.
 
-    Raises `ConfigurationError` when one exists and differs.
+    Raises `ConfigurationError` when one exists and differs, `StoreUnavailable` before the build
+    begins, and `BuildInterrupted` after that.
     """
     # Ping first: the long bound is for the build, not for a server that is unreachable.
     await ping(collection.database)  # type: ignore[arg-type]
     try:
         with bounded(INDEX_SECONDS):
             await collection.create_indexes(list(indexes))
+    except StoreUnavailable as error:
+        raise BuildInterrupted(error.what, error.remedy) from error
     except OperationFailure as error:
         raise ConfigurationError(
             f"the indexes of {collection.full_name} cannot be built: {error}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pymongo.errors import OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from deletion.adapters.mongo.connection import Collection, Document
 
@@ -36,17 +36,25 @@ async def listed_indexes(collection: Collection) -> Listed:
     built. Raises the driver's errors.
     """
     try:
-        entries = await _entries(collection, includeIndexBuildInfo=True)
+        entries = await _tried_twice(collection, includeIndexBuildInfo=True)
     except OperationFailure as error:
         if error.code not in REFUSED:
             raise
-        entries = await _entries(collection)
+        entries = await _tried_twice(collection)
     built: dict[str, Document] = {}
     building: dict[str, Document] = {}
     for entry in entries:
         index = _described(entry.get("spec", entry))
         (building if "indexBuildInfo" in entry else built)[index["name"]] = index
     return Listed(built, building)
+
+
+async def _tried_twice(collection: Collection, **options: bool) -> list[Document]:
+    """Try again once, after an election, as the driver does for its own reads alone."""
+    try:
+        return await _entries(collection, **options)
+    except AutoReconnect:
+        return await _entries(collection, **options)
 
 
 async def _entries(collection: Collection, **options: bool) -> list[Document]:

@@ -28,7 +28,7 @@ FORGET: Final = (
 )
 _TRIES: Final = 3
 _RETIREMENT: Final = {"retiredAt": "", "retiredBy": "", "reason": ""}
-_MARK: Final = {"returnedBy": ""}
+_MARK: Final = {"addedBy": ""}
 
 
 class MongoServiceStore:
@@ -50,35 +50,33 @@ class MongoServiceStore:
             return
         before = {service.name: service for service in await self.all()}
         check_room([*before.values()], names)
-        retired = [
-            before[each] for each in set(names) if each in before and before[each].retired_at
-        ]
+        absent = [before.get(each) or Service(each, now) for each in set(names)]
+        absent = [each for each in absent if each.name not in before or each.retired_at]
         mark = uuid4().hex
-        returned = await self._return(retired, mark)
-        await self._write(set(names) - returned, now)
-        added = [each for each in set(names) if each not in before or each in returned]
+        added = await self._add(absent, mark)
+        await self._write(set(names) - added, now)
         recorded = await self.first(MOST_RECORDED)
         others = [service for service in recorded if service.name not in added]
         try:
             check_room(others, added)
         except ConfigurationError:
-            await self._take_back([before.get(name) or Service(name, now) for name in added], mark)
+            await self._take_back([each for each in absent if each.name in added], mark)
             raise
 
-    async def _return(self, retired: Sequence[Service], mark: str) -> set[str]:
-        """Put those in use again whose retirement is still the one that was read, and give them
+    async def _add(self, services: Sequence[Service], mark: str) -> set[str]:
+        """Put those in use that are still as they were read, retired or not recorded, and give them
         `mark`, which any later registration or retirement removes. Returns their names.
         """
-        if not retired:
+        if not services:
             return set()
-        update = {"$set": {"returnedBy": mark}, "$unset": _RETIREMENT}
-        returns = [
-            UpdateOne({"_id": each.name, "retiredAt": each.retired_at}, update) for each in retired
-        ]
-        marked = {"_id": {"$in": [each.name for each in retired]}, "returnedBy": mark}
+        additions = [_addition(each, mark) for each in services]
+        marked = {"_id": {"$in": [each.name for each in services]}, "addedBy": mark}
         with bounded(self._call_seconds):
-            await self._services.bulk_write(returns, ordered=False)
-            found = await self._services.find(marked, {"_id": 1}).to_list(len(retired))
+            try:
+                await self._services.bulk_write(additions, ordered=False)
+            except BulkWriteError as error:
+                duplicates(error)  # another process has inserted these in the same moment
+            found = await self._services.find(marked, {"_id": 1}).to_list(len(services))
         return {document["_id"] for document in found}
 
     async def _write(self, names: Collection[str], now: datetime) -> None:
@@ -102,9 +100,9 @@ class MongoServiceStore:
         has registered or retired it since.
         """
         updates: list[DeleteOne | UpdateOne] = [
-            UpdateOne({"_id": each.name, "returnedBy": mark}, _retirement(each))
+            UpdateOne({"_id": each.name, "addedBy": mark}, _retirement(each))
             if each.retired_at
-            else DeleteOne({"_id": each.name, "registeredAt": each.registered_at})
+            else DeleteOne({"_id": each.name, "addedBy": mark})
             for each in services
         ]
         with bounded(self._call_seconds):
@@ -137,6 +135,14 @@ class MongoServiceStore:
 
 def _too_many(most: int, how: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(f"more than {most} services are {how} in `{COLLECTION}`", remedy)
+
+
+def _addition(service: Service, mark: str) -> UpdateOne:
+    if service.retired_at:
+        as_read = {"_id": service.name, "retiredAt": service.retired_at}
+        return UpdateOne(as_read, {"$set": {"addedBy": mark}, "$unset": _RETIREMENT})
+    added = {"registeredAt": service.registered_at, "addedBy": mark}
+    return UpdateOne({"_id": service.name}, {"$setOnInsert": added}, upsert=True)
 
 
 def _registration(name: str, now: datetime) -> UpdateOne:

@@ -251,6 +251,21 @@ async def test_what_another_registers_after_it_was_returned_is_not_retired_again
     assert await retired(store) == [names[1]]
 
 
+async def test_what_another_registers_after_it_was_first_registered_stays(
+    client: Client, database_name: str
+) -> None:
+    """The other was told that it is registered, and the ledger waits for it if it is not."""
+    store = Followed(client, database_name)
+    names = await filled(store)
+    store.others = ["mine"]
+    with pytest.raises(ConfigurationError, match="501"):
+        await store.register(["mine", "yours"], LATER)
+    assert await retired(store) == names[:2]
+    recorded = {service.name for service in await store.all()}
+    assert "mine" in recorded
+    assert "yours" not in recorded
+
+
 async def filled(store: ServiceStore) -> list[str]:
     """Register as many as may be in use, and retire the first two."""
     names = [f"service-{number:03}" for number in range(MAX_SERVICES)]

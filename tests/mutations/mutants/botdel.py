@@ -205,8 +205,22 @@ MUTANTS: Final = (
     Mutant(
         "topology apply: only the first election during a build is survived",
         "botdel/topology.py",
-        "if now - began >= PROGRESS_SECONDS:",
+        "if isinstance(error, BuildInterrupted) and now - began >= PROGRESS_SECONDS:",
         "if False:",
+        ("unit",),
+    ),
+    Mutant(
+        "topology apply: nobody is told which subscriptions stop the ledger",
+        "botdel/topology.py",
+        'raise ConfigurationError(error.what, f"{error.remedy}; {waits}") from error',
+        "raise",
+        ("unit",),
+    ),
+    Mutant(
+        "topology apply: many short calls before a database that is down count as progress",
+        "botdel/topology.py",
+        "isinstance(error, BuildInterrupted) and now - began",
+        "now - began",
         ("unit",),
     ),
     Mutant(

@@ -17,9 +17,16 @@ MUTANTS: Final = (
         CALLERS,
     ),
     Mutant(
+        "each token of an account that nobody named is logged",
+        SIGNED,
+        '        if now - self._logged_at.get(reason, float("-inf")) >= SAME_SECONDS:\n',
+        '        if reason == "address" or reason not in self._logged_at:\n',
+        UNIT,
+    ),
+    Mutant(
         "each forged signature is logged",
         SIGNED,
-        "self._log_seldom(type(error).__name__)",
+        "self.log_refusal(type(error).__name__)",
         "log.warning(REFUSED, reason=type(error).__name__)",
         UNIT,
     ),

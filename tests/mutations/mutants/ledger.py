@@ -83,15 +83,22 @@ MUTANTS: Final = (
     Mutant(
         "a service is retired again that another has returned first",
         SERVICES,
-        '{"_id": each.name, "retiredAt": each.retired_at}',
-        '{"_id": each.name}',
+        '{"_id": service.name, "retiredAt": service.retired_at}',
+        '{"_id": service.name}',
         DATABASE,
     ),
     Mutant(
         "a service is retired again that another has registered since",
         SERVICES,
-        '{"_id": each.name, "returnedBy": mark}',
-        '{"_id": each.name}',
+        'UpdateOne({"_id": each.name, "addedBy": mark}',
+        'UpdateOne({"_id": each.name}',
+        DATABASE,
+    ),
+    Mutant(
+        "a service is forgotten again that another has registered since",
+        SERVICES,
+        'DeleteOne({"_id": each.name, "addedBy": mark})',
+        'DeleteOne({"_id": each.name})',
         DATABASE,
     ),
     Mutant(
@@ -104,7 +111,7 @@ MUTANTS: Final = (
     Mutant(
         "services that are too many stay",
         SERVICES,
-        "            await self._take_back([before.get(name) or Service(name, now) for name in added], mark)\n",
+        "            await self._take_back([each for each in absent if each.name in added], mark)\n",
         "",
         DATABASE,
     ),

@@ -222,6 +222,13 @@ MUTANTS: Final = (
         DATA,
     ),
     Mutant(
+        "an election while the indexes are listed keeps a process from starting",
+        "deletion/adapters/mongo/listed_indexes.py",
+        "    except AutoReconnect:\n",
+        "    except ZeroDivisionError:\n",
+        ("unit",),
+    ),
+    Mutant(
         "a process builds indexes wherever it runs",
         INDEXES,
         "await (build_indexes if build else require_indexes)(database[name], wanted)",

@@ -216,8 +216,29 @@ MUTANTS: Final = (
     Mutant(
         "a failed call costs the whole interval",
         "recovery/repeating.py",
-        "wait = every_seconds if code in AS_ASKED else min(again, every_seconds)",
+        "wait = every_seconds if code == Exit.OK else min(again, every_seconds)",
         "wait = every_seconds",
+        UNIT,
+    ),
+    Mutant(
+        "recover --every: a sweep that did not end in time is not looked after for a day",
+        "recovery/repeating.py",
+        "every_seconds if code == Exit.OK else",
+        "every_seconds if code in (Exit.OK, Exit.TIMED_OUT) else",
+        UNIT,
+    ),
+    Mutant(
+        "an answer that is nested too deeply ends the calls",
+        "recovery/client.py",
+        "(ValueError, KeyError, TypeError, RecursionError)",
+        "(ValueError, KeyError, TypeError)",
+        UNIT,
+    ),
+    Mutant(
+        "a recovery that stays away while its sweep is waited for is said to go on",
+        "recovery/client.py",
+        "                raise away or Stopped(Exit.TIMED_OUT, late)\n",
+        "                raise Stopped(Exit.TIMED_OUT, late)\n",
         UNIT,
     ),
 )

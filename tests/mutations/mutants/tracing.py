@@ -41,6 +41,13 @@ MUTANTS: Final = (
         TRACES,
     ),
     Mutant(
+        "what is lost while an exporter hangs for ever is in no log",
+        "deletion/adapters/traces.py",
+        "        if now - since >= REPORT_SECONDS:\n",
+        "        if False:\n",
+        TRACES,
+    ),
+    Mutant(
         "a trace is recorded from its middle on",
         "deletion/tracing.py",
         "                flags &= ~SAMPLED\n",

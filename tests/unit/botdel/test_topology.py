@@ -1,25 +1,38 @@
 """`botdel topology apply` says what is in place and what differs."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
 from botdel import topology
+from botdel.terminal import console
 from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
 from deletion.errors import (
+    BuildInterrupted,
     BusUnavailable,
     ConfigurationError,
     StoreUnavailable,
     TopologyMissing,
+    Unregistered,
 )
 from deletion.process.settings import load
 from deletion.process.store_settings import TopologySettings
+from deletion.request import MAX_SERVICES
+from recovery.ledger.owing import Owing, Subscribed
 from tests.support.clock import START, VirtualClock
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 from tests.support.memory_requests import MemoryServiceStore
+
+
+def subscribed_to(*services: str) -> Subscribed:
+    async def subscribed() -> Collection[str]:
+        return services
+
+    return subscribed
 
 
 class Topology:
@@ -112,6 +125,22 @@ async def test_a_service_that_would_owe_nothing_although_it_gets_requests_is_nam
     ]
 
 
+@pytest.mark.virtual_time
+async def test_services_that_became_too_many_meanwhile_leave_subscriptions_to_delete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are there before the services are registered, and stop the ledger for all the others."""
+    full = MemoryServiceStore()
+    await full.register([f"service-{number}" for number in range(MAX_SERVICES)], START)
+    monkeypatch.setattr(topology, "MongoServiceStore", lambda *_: full)
+    plans = [SimpleNamespace(service="mine"), SimpleNamespace(service="service-7")]
+    with pytest.raises(ConfigurationError, match="mine would make it 501") as refused:
+        await topology.register_services(None, "d", plans, (), console())  # type: ignore[arg-type]
+    assert "until mine is registered, or its subscription deleted" in refused.value.remedy
+    with pytest.raises(Unregistered, match="mine"):
+        await Owing(full, subscribed_to("mine"), VirtualClock()).services()
+
+
 class Answers:
     """`apply`, each call of which has the next of these outcomes."""
 
@@ -160,15 +189,18 @@ async def test_what_a_repeat_does_not_mend_is_not_repeated(outcome: int | Except
 class Building:
     """`apply` of which each try but the last fails after these seconds."""
 
-    def __init__(self, clock: VirtualClock, *seconds: float) -> None:
+    def __init__(
+        self, clock: VirtualClock, *seconds: float, error: type[StoreUnavailable] = BuildInterrupted
+    ) -> None:
         self.clock = clock
         self.seconds = list(seconds)
+        self.error = error
 
     async def __call__(self) -> int:
         if not self.seconds:
             return 0
         await self.clock.sleep(self.seconds.pop(0))
-        raise StoreUnavailable("an election")
+        raise self.error("an election")
 
 
 @pytest.mark.virtual_time
@@ -202,3 +234,14 @@ async def test_tries_that_only_wait_for_an_answer_are_no_progress() -> None:
     with pytest.raises(StoreUnavailable):
         await topology.apply_within(Building(clock, *[100] * 100), 600, clock)
     assert clock.monotonic() - began <= 100 + 600 + topology.LONGEST_PAUSE + 100
+
+
+@pytest.mark.virtual_time
+async def test_many_short_calls_before_a_database_that_is_down_are_no_progress() -> None:
+    """Such as two looks at the subscription of each of 500 services; otherwise it never ended."""
+    clock = VirtualClock()
+    began, longest = clock.monotonic(), topology.PROGRESS_SECONDS + 10
+    apply = Building(clock, *[longest] * 100, error=StoreUnavailable)
+    with pytest.raises(StoreUnavailable):
+        await topology.apply_within(apply, 600, clock)
+    assert clock.monotonic() - began <= longest + 600 + topology.LONGEST_PAUSE + longest

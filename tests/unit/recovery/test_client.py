@@ -320,5 +320,20 @@ async def test_a_recovery_that_is_away_while_it_is_waited_for_is_asked_again(
     assert capsys.readouterr().err.count("asking again") == 3
 
 
+async def test_a_recovery_that_stays_away_while_it_is_waited_for_is_3(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its sweep may have ended with its process, and `--every` must not wait for a day."""
+    polls = chain([httpx.Response(200, json=sweep("running"))], repeat(httpx.Response(503)))
+    assert await call(Recovery(polls=polls), wait=True) == Exit.UNHEALTHY
+    assert "503, recovery cannot work now" in capsys.readouterr().err.splitlines()[-1]
+
+
+async def test_an_answer_that_cannot_be_parsed_ends_the_call_and_no_loop_of_calls() -> None:
+    """JSON that is nested too deeply is an error of its own kind."""
+    nested = httpx.Response(500, text='{"detail":' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert await call(Recovery(start=nested)) == Exit.UNEXPECTED
+
+
 async def test_a_credential_withdrawn_while_waiting_ends_it() -> None:
     assert await call(Recovery(polls=iter([httpx.Response(401)])), wait=True) == Exit.REFUSED

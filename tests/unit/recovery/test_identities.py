@@ -16,6 +16,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
+from structlog.typing import EventDict
 
 from deletion.process.problems import PROBLEM
 from deletion.process.signing_keys import AGAIN_SECONDS, KEPT_SECONDS, SigningKeys
@@ -257,6 +258,15 @@ async def test_tokens_of_strangers_cost_one_fetch_a_minute(asked: Asked) -> None
     for number in range(20):
         assert await asked.status(GOOGLE.token(f"unknown-{number}")) == 401
     assert len(asked.host.calls) == 2
+
+
+async def test_accounts_of_strangers_cannot_fill_the_log(
+    asked: Asked, logs: list[EventDict]
+) -> None:
+    """Google signs a token for any audience, for everybody with an account."""
+    for _ in range(50):
+        assert await asked.status(GOOGLE.token(email="anybody@example.org")) == 401
+    assert [entry["reason"] for entry in logs if "reason" in entry] == ["address"]
 
 
 async def test_a_certificate_host_that_hangs_keeps_no_known_account_waiting(asked: Asked) -> None:

@@ -56,7 +56,7 @@ def clock() -> VirtualClock:
 async def test_it_calls_at_once_and_then_every_day(
     clock: VirtualClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calls = Calls(clock, codes(Exit.OK, Exit.TIMED_OUT))
+    calls = Calls(clock, codes(Exit.OK))
     stopping = asyncio.Event()
     stop = stop_after(clock, 4.5 * DAY, stopping)
     assert await repeat(calls, DAY, clock, stopping) == Exit.OK
@@ -69,7 +69,7 @@ MINUTE = 60.0
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("failed", set(Exit) - {Exit.OK, Exit.USAGE, Exit.TIMED_OUT})
+@pytest.mark.parametrize("failed", set(Exit) - {Exit.OK, Exit.USAGE})
 async def test_after_a_failure_that_may_pass_it_calls_sooner_and_then_every_day_again(
     clock: VirtualClock, failed: Exit, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from opentelemetry.trace.status import StatusCode
 from structlog.typing import EventDict
 
 from deletion import __version__
+from deletion.adapters import traces
 from deletion.adapters.traces import ADMITTED_LIMIT, GROUP_LIMIT, QUEUE_LIMIT, Export, otlp_export
 from deletion.traceparent import parsed
 from deletion.tracing import Kind, Tracer
@@ -133,6 +134,27 @@ async def test_a_trace_that_begins_while_there_is_no_room_is_missing_as_a_whole(
         assert tracer.span("next").is_recorded
         assert tracer.root("GET /", parent=parsed(PARENT)).is_recorded, "as its caller says"
     assert export._waiting[-1] is under_way
+    exporter.release.set()
+    await export.close(WITHIN)
+
+
+async def test_what_is_lost_while_the_exporter_hangs_is_logged_before_it_goes_on(
+    logs: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may never go on, and the thread that exports then logs nothing."""
+    exporter = Hanging()
+    export = Export(exporter, RESOURCE)
+    tracer = Tracer(export)
+    for _ in range(2 * QUEUE_LIMIT):
+        tracer.span("any").end()
+    assert await asyncio.to_thread(exporter.began.wait, WITHIN)
+    for _ in range(2 * QUEUE_LIMIT):
+        tracer.span("any").end()
+    assert logs == [], "the exporter may go on in time"
+    monkeypatch.setattr(traces, "REPORT_SECONDS", 0)
+    tracer.span("any").end()
+    assert [line["event"] for line in logs] == ["not recorded: more than can be exported"]
+    assert logs[0]["traces"] > QUEUE_LIMIT
     exporter.release.set()
     await export.close(WITHIN)
 

@@ -9,10 +9,10 @@ from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 from structlog.testing import capture_logs
 
-from deletion.adapters.mongo.connection import Database, connect
+from deletion.adapters.mongo.connection import Database, build_indexes, connect
 from deletion.adapters.mongo.indexes import gap, missing_indexes, prepare, require_indexes
 from deletion.adapters.mongo.step import MongoStep
-from deletion.errors import ConfigurationError, StoreUnavailable
+from deletion.errors import BuildInterrupted, ConfigurationError, StoreUnavailable
 from tests.support.fake_mongo import REPLICA_SET, FakeMongo, failure
 
 UNIQUE = IndexModel([("botId", 1), ("service", 1)], name="live_unique", unique=True)
@@ -27,6 +27,8 @@ class Indexed:
     def __init__(self) -> None:
         self.there: Sequence[dict[str, Any]] | None = ()
         self.building: Sequence[dict[str, Any]] = ()
+        self.has_election = False  # during a build
+        self.elections = 0  # while its indexes are listed
         self.refuses = 0  # the error code for the option that tells which are being built
         self.server = FakeMongo(REPLICA_SET, self._reply)
 
@@ -38,6 +40,9 @@ class Indexed:
         return [command["createIndexes"] for command in self.server.sent("createIndexes")]
 
     def _reply(self, command: dict[str, Any]) -> dict[str, Any]:
+        if "listIndexes" in command and self.elections:
+            self.elections -= 1
+            return failure(10107)
         if "listIndexes" in command and self.there is not None:
             found = [PRIMARY_KEY, *self.there, *self.building]
             if "includeIndexBuildInfo" in command:
@@ -47,7 +52,8 @@ class Indexed:
                 state = {"buildUUID": Binary(bytes(16), 4)}
                 found += [{"spec": index, "indexBuildInfo": state} for index in self.building]
             return {"cursor": {"id": 0, "ns": "d.$cmd.listIndexes", "firstBatch": found}}
-        return {} if self.there is not None else failure(189)
+        is_away = self.there is None or (self.has_election and "createIndexes" in command)
+        return failure(189) if is_away else {}
 
 
 @pytest.fixture
@@ -187,6 +193,30 @@ async def test_a_database_that_does_not_answer_is_no_missing_index(
     indexed.there = None
     with pytest.raises(StoreUnavailable):
         await prepare(database, {"jobs": WANTED}, build=False)
+
+
+async def test_one_election_while_the_indexes_are_listed_is_survived(
+    indexed: Indexed, database: Database
+) -> None:
+    """As it is by the driver's own reads; a command of any other kind is sent once."""
+    indexed.has(*WANTED)
+    indexed.elections = 1
+    assert not await missing_indexes(database["jobs"], WANTED)
+    indexed.elections = 2
+    with pytest.raises(StoreUnavailable):
+        await missing_indexes(database["jobs"], WANTED)
+
+
+async def test_an_election_during_a_build_is_told_from_a_database_that_was_away_before(
+    indexed: Indexed, database: Database
+) -> None:
+    indexed.has_election = True
+    with pytest.raises(BuildInterrupted):
+        await build_indexes(database["jobs"], WANTED)
+    indexed.there = None
+    with pytest.raises(StoreUnavailable) as away:
+        await build_indexes(database["jobs"], WANTED)
+    assert not isinstance(away.value, BuildInterrupted)
 
 
 def test_a_gap_names_what_is_missing_apart_from_what_differs() -> None:
