@@ -27,6 +27,7 @@ from botdel.terminal import Bars, Terminal, console, printable
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import connect
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
+from deletion.adapters.unproxied import unproxied
 from deletion.breaker import BreakerPolicy
 from deletion.job import Job, Status, StepProgress
 from deletion.process.signals import stop_on_signals
@@ -92,10 +93,9 @@ class Demo:
         return 0 if self._proof.holds else 1
 
     async def _request(self, doomed: Sequence[str]) -> None:
-        async with httpx.AsyncClient(
+        async with unproxied(
             base_url=self._installation.urls["gateway"],
             headers={"Authorization": f"Bearer {self._installation.client_token}"},
-            trust_env=False,
         ) as client:
             answers = await asyncio.gather(*(client.delete(f"/v1/bots/{bot}") for bot in doomed))
         accepted = sum(answer.status_code == httpx.codes.ACCEPTED for answer in answers)

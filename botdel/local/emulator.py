@@ -17,6 +17,7 @@ import httpx
 
 from botdel.local.processes import ChildProcess
 from botdel.local.server import LocalBroker, OnLine
+from deletion.adapters.unproxied import unproxied
 from deletion.errors import ConfigurationError
 
 JAR: Final = "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*.jar"
@@ -68,7 +69,7 @@ class PubSubEmulator(LocalBroker):
     async def answers(self, process: ChildProcess, port: int) -> bool:
         if not any(line.endswith(f"listening on {port}") for line in process.lines):
             return False
-        async with httpx.AsyncClient(timeout=HTTP_WITHIN, trust_env=False) as client:
+        async with unproxied(timeout=HTTP_WITHIN) as client:
             try:
                 answer = await client.get(f"http://127.0.0.1:{port}/")
             except httpx.TransportError:

@@ -13,6 +13,7 @@ from bson import ObjectId
 from botdel.local.billing import Account, Mood
 from botdel.local.s3 import KEY, REGION, SECRET
 from deletion.adapters.mongo.connection import Collection, Document
+from deletion.adapters.unproxied import unproxied
 
 INSERT_BATCH: Final = 2_000
 """Documents in one insert."""
@@ -156,6 +157,6 @@ class Accounts:
         return int((await self._control("GET", "calls")).json().get(mood.value, 0))
 
     async def _control(self, method: str, what: str, **given: Any) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
+        async with unproxied(base_url=self.url) as client:
             answer = await client.request(method, f"/control/{what}", **given)
         return answer.raise_for_status()

@@ -10,6 +10,7 @@ from typing import Final, NoReturn, Self
 import httpx
 
 from botdel.local.processes import KILL_WITHIN, STOP_WITHIN, ChildProcess, ProcessFailed, free_port
+from deletion.adapters.unproxied import unproxied
 
 READY_WITHIN: Final = 60.0
 """Seconds for a server to answer after its start; on an idle machine it takes one or two."""
@@ -163,7 +164,7 @@ class HttpServer(LocalServer):
 
     async def answers(self, process: ChildProcess, port: int) -> bool:
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=ASKED_WITHIN) as client:
+            async with unproxied(timeout=ASKED_WITHIN) as client:
                 answer = await client.get(f"http://127.0.0.1:{port}{self.ready_path}")
         except httpx.HTTPError:
             return False

@@ -1,4 +1,4 @@
-"""The HTTP client of alerts, gauges and the cron job: what it sends or asks for is secret."""
+"""The HTTP client of alerts, gauges, the cron job and local servers: what it sends is secret."""
 
 import ssl
 from functools import cache

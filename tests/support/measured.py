@@ -1,9 +1,9 @@
 """How the queries of a test are measured: whether each of them walks an index.
 
-The driver's commands are recorded, and run again with `explain` to see how long the server takes.
-Time decides, not the plan: the embedded server explains a hinted query as an index scan though it
-reads the whole collection, and a query on an indexed field and another one as a collection scan
-though it does not. The time that it reports is real: 1 ms with an index, about 50 ms without.
+The driver's commands are recorded, and run again with `explain` on a server that counts what it
+reads (`tests/support/counting_mongo.py`). That number decides, not the plan: the embedded server
+explains a hinted query as an index scan though it reads the whole collection, and a query on an
+indexed field and another one as a collection scan though it does not.
 """
 
 import copy
@@ -21,15 +21,8 @@ from pymongo.monitoring import (
 
 from deletion.adapters.mongo.connection import Client, Database
 
-CROWD = 4000
+CROWD = 400
 """Documents in each collection that no query asks for."""
-TRIES = 10
-"""A busy machine makes single answers late, so the shortest of some decides, here and for scans."""
-SURE_TRIES = 4
-"""This many tries decide if each of them took as long as a scan."""
-SCAN_TRIES = 5
-SCAN_MILLISECONDS = 6
-"""A scan must take at least this long, or it could not be told from a query with an index."""
 MATCHES_NOTHING = {"no such field": 1}
 """No index has this field, so the server reads the whole collection."""
 READS_NOTHING = {"insert", "createIndexes", "listIndexes", "hello", "ping", "endSessions"}
@@ -76,49 +69,39 @@ class Watched:
     client: Client
     database: Database
     listener: Listener
-    shortest: dict[str, int] = field(default_factory=dict)
-    """Milliseconds that reading a whole collection takes, by its full name."""
+    scanned: dict[str, int] = field(default_factory=dict)
+    """How many documents a scan of a collection reads, by its full name."""
 
     def watch(self) -> None:
         self.listener.queries.clear()
         self.listener.on = True
 
     async def scans(self, may: Callable[[Query], bool] = lambda _: False) -> list[Query]:
-        """The queries since `watch` that take as long as reading their collection; those that
+        """The queries since `watch` that read more than a quarter of their collection; those that
         `may` are not measured.
         """
         self.listener.on = False
         assert not self.listener.unknown, "not measured: add these commands to `Listener.started`"
         queries = [query for query in self.listener.queries if not may(query)]
-        scan = {name: await self.shortest_scan(name) for name in {each["find"] for each in queries}}
-        fast = {name: took for name, took in scan.items() if took < SCAN_MILLISECONDS}
-        assert not fast, "too few documents to tell a scan from an index: put more into them"
-        return [query for query in queries if await self.is_slow(query, scan[query["find"]])]
+        scan = {name: await self.in_a_scan(name) for name in {each["find"] for each in queries}}
+        few = {name: read for name, read in scan.items() if read < CROWD}
+        assert not few, "too few documents to tell a scan from an index: put more into them"
+        return [query for query in queries if await self.read(query) > scan[query["find"]] / 4]
 
-    async def shortest_scan(self, collection: str) -> int:
-        """Return how many milliseconds a scan of the collection takes at least. Measured only once,
-        because the number of its documents hardly changes.
+    async def in_a_scan(self, collection: str) -> int:
+        """Return how many documents a scan of the collection reads. Measured only once, because the
+        number hardly changes.
         """
         name = f"{self.database.name}.{collection}"
-        if name not in self.shortest:
-            scan = {"find": collection, "filter": MATCHES_NOTHING}
-            self.shortest[name] = min([await self.took(scan) for _ in range(SCAN_TRIES)])
-        return self.shortest[name]
+        if name not in self.scanned:
+            self.scanned[name] = await self.read({"find": collection, "filter": MATCHES_NOTHING})
+        return self.scanned[name]
 
-    async def is_slow(self, query: Query, scan: int) -> bool:
-        """Whether each of some tries takes more than a quarter of a scan."""
-        shortest = await self.took(query)
-        for tries in range(1, TRIES):
-            if shortest <= scan / 4 or (tries >= SURE_TRIES and shortest >= scan):
-                break
-            shortest = min(shortest, await self.took(query))
-        return shortest > scan / 4
-
-    async def took(self, query: Query) -> int:
-        """Milliseconds that the server needs for `query`."""
+    async def read(self, query: Query) -> int:
+        """How many documents the server reads for `query`."""
         command = {part: value for part, value in query.items() if part != "is_write"}
         answer = await self.database.command({"explain": command, "verbosity": "executionStats"})
-        return int(answer["executionStats"]["executionTimeMillis"])
+        return int(answer["executionStats"]["totalDocsExamined"])
 
 
 def public(adapter: type) -> set[str]:

@@ -15,9 +15,17 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Status
+from tests.support.counting_mongo import CountingMongo
 from tests.support.factories import a_letter, new_job
 from tests.support.indexed import indexed
 from tests.support.measured import CROWD, Listener, Watched
+
+
+@pytest.fixture(scope="package")
+async def mongo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[CountingMongo]:
+    """A server that counts what it reads, for this package only."""
+    async with CountingMongo(tmp_path_factory.mktemp("mongodb")) as mongo:
+        yield mongo
 
 
 @pytest.fixture(scope="package")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from consumers import worker
 from deletion.alerts import AlertKind
 from deletion.job import Status
 from tests.support.fleet import SLOTS, Fleet
@@ -15,6 +16,12 @@ SEEDS = range(2)
 
 def down(_bot: str, _seconds: float) -> int:
     return 503
+
+
+@pytest.fixture
+def polling_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle workers look twice a minute, so that an idle day is cheap."""
+    monkeypatch.setattr(worker, "MAX_POLL_SECONDS", MINUTE / 2)
 
 
 async def calls_to_a_dead_host(replicas: int, seed: int) -> tuple[int, int]:
@@ -40,6 +47,7 @@ async def test_eight_replicas_call_a_host_that_is_down_as_seldom_as_one(seed: in
 
 
 @pytest.mark.proves("parked-attempt")
+@pytest.mark.usefixtures("polling_seldom")
 async def test_parked_jobs_keep_their_attempts_however_long_the_host_is_down() -> None:
     fleet = Fleet(2, 100, down)
     async with fleet.running():
@@ -51,6 +59,7 @@ async def test_parked_jobs_keep_their_attempts_however_long_the_host_is_down() -
     assert len(untouched) >= 95
 
 
+@pytest.mark.usefixtures("polling_seldom")
 @pytest.mark.parametrize("bots", [2, 3])
 async def test_a_day_without_the_host_exhausts_no_job_however_few_there_are(bots: int) -> None:
     """Each of them is the probe again and again, and each failed probe spends an attempt."""

@@ -166,6 +166,16 @@ def without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "EmbeddedMongo", Server)
 
 
+@pytest.fixture
+def without_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The S3 server and the API of the sample services are not started, which takes seconds."""
+
+    async def none(_: Installation, _stack: AsyncExitStack) -> dict[str, str]:
+        return {}
+
+    monkeypatch.setattr(Installation, "_sample_servers", none)
+
+
 async def servers(folder: Path) -> dict[str, str]:
     """What the processes are told of the servers."""
     async with AsyncExitStack() as stack:
@@ -179,7 +189,7 @@ async def test_servers_are_started_where_the_environment_names_none(tmp_path: Pa
     assert found[LOCAL_SERVERS].split() == [Server.host, Server.uri]
 
 
-@pytest.mark.usefixtures("without_servers")
+@pytest.mark.usefixtures("without_servers", "without_samples")
 async def test_servers_that_the_environment_names_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +202,7 @@ async def test_servers_that_the_environment_names_are_used(
     assert found[LOCAL_SERVERS] == Server.host, "the other one is somebody else's"
 
 
-@pytest.mark.usefixtures("without_servers")
+@pytest.mark.usefixtures("without_servers", "without_samples")
 async def test_servers_of_an_earlier_installation_are_not_used_though_its_shell_names_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +216,7 @@ async def test_servers_of_an_earlier_installation_are_not_used_though_its_shell_
     assert found["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:8085", "set since, and another"
 
 
-@pytest.mark.usefixtures("without_servers")
+@pytest.mark.usefixtures("without_servers", "without_samples")
 @pytest.mark.parametrize("named", [True, False])
 async def test_what_the_embedded_broker_has_kept_is_set_aside_while_another_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
