@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from deletion.process.settings import Settings
-from deletion.tracing import Sampling
+from deletion.sampling import Sampling
 
 ALWAYS: Final = {"always_on": 1.0, "always_off": 0.0}
 RATIO: Final = "traceidratio"

@@ -77,7 +77,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a trace that its caller does not record is recorded",
-        "deletion/tracing.py",
+        "deletion/sampling.py",
         "return SAMPLED if before else 0",
         "return SAMPLED",
         TRACES,

@@ -5,8 +5,9 @@ import pytest
 from deletion.bus import Message
 from deletion.errors import BusUnavailable
 from deletion.message_spans import MessageSpans, TracedSubscription
+from deletion.sampling import Sampling
 from deletion.traceparent import parsed
-from deletion.tracing import Kind, Sampling, Span, Tracer
+from deletion.tracing import Kind, Span, Tracer
 from tests.support.clock import VirtualClock
 from tests.support.memory_bus import MemoryBus, MemorySubscription
 from tests.support.spans import Kept

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from deletion.sampling import Sampling
 from deletion.traceparent import Remote, parsed
-from deletion.tracing import Kind, Sampling, Tracer, current, muted
+from deletion.tracing import Kind, Tracer, current, muted
 from tests.support.spans import Kept
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

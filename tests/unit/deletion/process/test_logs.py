@@ -8,7 +8,8 @@ import pytest
 import structlog
 
 from deletion.process import logs
-from deletion.tracing import Sampling, Tracer, muted
+from deletion.sampling import Sampling
+from deletion.tracing import Tracer, muted
 from tests.support.spans import Kept
 
 

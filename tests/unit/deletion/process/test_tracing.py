@@ -10,7 +10,7 @@ from deletion.errors import ConfigurationError, SettingsError
 from deletion.process.settings import load
 from deletion.process.traces_settings import TracesSettings
 from deletion.process.tracing import tracing
-from deletion.tracing import Sampling
+from deletion.sampling import Sampling
 from tests.support.spans import Collector
 
 GRACE = 8.0

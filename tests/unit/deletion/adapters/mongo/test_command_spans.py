@@ -7,7 +7,8 @@ from bson.son import SON
 from pymongo.monitoring import CommandFailedEvent, CommandStartedEvent, CommandSucceededEvent
 
 from deletion.adapters.mongo.command_spans import CommandSpans
-from deletion.tracing import Kind, Sampling, Tracer
+from deletion.sampling import Sampling
+from deletion.tracing import Kind, Tracer
 from tests.support.factories import BOT
 from tests.support.spans import Kept
 
