@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,6 +28,7 @@ from botdel.local.samples import BUCKET
 from botdel.local.server import LocalBroker
 from botdel.plan import check, preview
 from botdel.topology import apply
+from deletion.adapters import plan_source
 from deletion.adapters.http_api.client import HttpClient
 from deletion.adapters.http_api.shared import Http
 from deletion.adapters.mongo.connection import Clients
@@ -64,6 +66,9 @@ RETRY_SECONDS = 0.25
 """How long a run retries a step in place. The servers of this test have no faults that pass."""
 QUICK = {"NO_GCE_CHECK": "true", "SSL_CERT_FILE": os.devnull}
 """Nobody looks for Google's metadata server, nor reads certificates, for hundreds of clients."""
+
+read_once = cache(read_plan)
+"""No file of this test changes, and to read one takes as long as all that is looked up of it."""
 
 
 @dataclass
@@ -171,6 +176,7 @@ async def platform(
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (pipeline.env | outside).items():
                 patch.setenv(name, value)
+            patch.setattr(plan_source, "read_plan", read_once)
             await Files(s3.url, EMPTY_BUCKET).create()
             http = HttpClient(SystemClock())
             platform = Platform(clients, Files(s3.url, BUCKET), api, http)
@@ -189,7 +195,7 @@ def _caller(url: str) -> httpx.AsyncClient:
 
 
 def _right() -> list[PlanFile]:
-    return [read_plan(path) for path in PLANS.values()]
+    return [read_once(path) for path in PLANS.values()]
 
 
 @dataclass
@@ -206,7 +212,7 @@ class Look:
     async def noticed(self, path: Path) -> str | None:
         """The first that says that the plan at `path` is wrong; None when none does."""
         try:
-            plan = read_plan(path)
+            plan = read_once(path)
         except PlanError:
             return READ
         if await self.is_found_by_check(plan):
@@ -239,7 +245,7 @@ class Look:
 
         To see a rollback it runs a second job, for a bot whose account is disputed.
         """
-        right = read_plan(PLANS[path.stem])
+        right = read_once(PLANS[path.stem])
         for disputed in (False, True) if right.point_of_no_return else (False,):
             bot = str(ObjectId())
             await self.platform.plant(right.service, bot, disputed=disputed)

@@ -6,7 +6,7 @@ What the runs did is read from the ledger, not from what the job says of itself.
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,6 +41,8 @@ from tests.support.recovering import STALE_AFTER, job, seed
 REPLICAS = 3
 MESSAGES, OTHERS = 45, 30
 """Of a bot that is deleted, in batches of 10, and of one that is not."""
+SWEEP_EVERY = 0.5
+"""Seconds between two sweeps, each of which is a process of the cron client."""
 
 
 @asynccontextmanager
@@ -71,6 +73,16 @@ async def abandoned(pipeline: Pipeline, count: int, *, exhausted: int = 0) -> li
 
 async def all_complete(pipeline: Pipeline) -> bool:
     return await pipeline.jobs.find_one({"status": {"$ne": "complete"}}) is None
+
+
+async def swept_until(
+    pipeline: Pipeline, url: str, condition: Callable[[], Awaitable[bool]]
+) -> None:
+    """Call the cron client again and again, until the condition holds."""
+    async with asyncio.timeout(WITHIN):
+        while not await condition():
+            assert await sweep(pipeline, url) == 0
+            await asyncio.sleep(SWEEP_EVERY)
 
 
 def claims(entries: Sequence[Entry]) -> Counter[str]:
@@ -130,13 +142,10 @@ async def test_a_run_longer_than_the_stale_threshold_is_not_disturbed_by_sweeps(
     async with replicas(pipeline, "--pace", "2.5"), recoveries(pipeline, 1) as (url,):
         await publish(pipeline, request_placed(bot))
         await until(lambda: pipeline.has_status(bot, "in_progress"))
-        during = 0
-        while not await pipeline.has_status(bot, "complete"):
-            assert await sweep(pipeline, url) == 0
-            during += 1
-    assert during > 2
+        await swept_until(pipeline, url, lambda: pipeline.has_status(bot, "complete"))
     sweeps = await pipeline.client[pipeline.database][SWEEPS].find().to_list()
-    assert [one["resumed"] for one in sweeps] == [0] * during
+    assert len(sweeps) > 2
+    assert {one["resumed"] for one in sweeps} == {0}
     assert list(claims(ledger(pipeline)).values()) == [1]
     assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
 
@@ -228,13 +237,12 @@ async def test_a_stopped_consumer_that_wakes_when_another_has_its_job_stops_at_i
         assert before
 
         async def taken_over() -> bool:
-            assert await sweep(pipeline, url) == 0
             now = await pipeline.job_of(bot)
             return bool(now and now["claimedBy"] != before["claimedBy"])
 
         heir = faulty_consumer(pipeline, "heir", "--pace", "0.5")
         async with heir, recoveries(pipeline, 1) as (url,):
-            await until(taken_over)
+            await swept_until(pipeline, url, taken_over)
             if wakes == "after the next run":
                 await _completed(pipeline, bot, url)
             stopped.signal(signal.SIGCONT)
@@ -266,17 +274,12 @@ async def test_a_job_that_kills_its_process_each_time_is_exhausted_and_its_recor
             async with faulty_consumer(pipeline, "doomed", "--at", BEFORE_THIRD_BATCH) as doomed:
 
                 async def dead(doomed: ChildProcess = doomed) -> bool:
-                    assert await sweep(pipeline, url) == 0
                     return not doomed.running
 
-                await until(dead)
+                await swept_until(pipeline, url, dead)
                 assert doomed.returncode == -signal.SIGKILL
 
-        async def exhausted() -> bool:
-            assert await sweep(pipeline, url) == 0
-            return await pipeline.has_status(bot, "exhausted")
-
-        await until(exhausted)
+        await swept_until(pipeline, url, lambda: pipeline.has_status(bot, "exhausted"))
         job = await pipeline.job_of(bot)
         assert job
         stood = [(p["attempt"], p["step"], p["batch"], p["reason"]) for p in job["pastAttempts"]]
@@ -297,8 +300,4 @@ async def _is_stopped(process: ChildProcess) -> bool:
 
 
 async def _completed(pipeline: Pipeline, bot: str, url: str) -> None:
-    async def complete() -> bool:
-        assert await sweep(pipeline, url) == 0
-        return await pipeline.has_status(bot, "complete")
-
-    await until(complete)
+    await swept_until(pipeline, url, lambda: pipeline.has_status(bot, "complete"))

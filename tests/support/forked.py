@@ -13,9 +13,8 @@ import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from botdel.local.output import Output
 from botdel.local.processes import ChildProcess
@@ -54,7 +53,7 @@ class ForkedProcess(ChildProcess):
                 process.kill()
                 raise
         output = Output(self._heard)
-        await _Forked(process, output).read(reader)
+        await Forked(process, output).read(reader)
         return output
 
 
@@ -68,10 +67,32 @@ async def _readable(connection: Connection) -> None:
         loop.remove_reader(connection.fileno())
 
 
-class _Forked(asyncio.SubprocessTransport, asyncio.Protocol):
+class Program(Protocol):
+    """A forked process, as `multiprocessing` describes one."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id."""
+
+    @property
+    def sentinel(self) -> int:
+        """A file that is readable once it has ended."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """The exit code, after `join`."""
+
+    def join(self) -> None:
+        """Learn the exit code; called once it has ended."""
+
+    def close(self) -> None:
+        """Close its files; called at the end."""
+
+
+class Forked(asyncio.SubprocessTransport, asyncio.Protocol):
     """Passes a forked process's output to an `Output`, as asyncio does for its subprocesses."""
 
-    def __init__(self, process: ForkServerProcess, output: Output) -> None:
+    def __init__(self, process: Program, output: Output) -> None:
         super().__init__()
         self._process = process
         self._output = output

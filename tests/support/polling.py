@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psutil
 
@@ -30,17 +31,22 @@ def runs(pid: int) -> bool:
 
 
 @asynccontextmanager
-async def frozen(child: int | None) -> AsyncIterator[None]:
-    """Stop every thread of a child process inside the block.
+async def frozen(pid: int | None) -> AsyncIterator[None]:
+    """Stop every thread of a process inside the block.
 
     SIGSTOP takes effect in one thread, which then stops the others; on a busy machine they may run
-    for a while. The kernel reports the stop to the parent once all threads have stopped.
+    for a while. `waitid` would report only the stop of a child, and forked programs are none.
     """
-    assert child is not None, "it does not run"
-    os.kill(child, signal.SIGSTOP)
+    assert pid is not None, "it does not run"
+    os.kill(pid, signal.SIGSTOP)
     try:
-        options = os.WSTOPPED | os.WNOWAIT | os.WNOHANG
-        await eventually(lambda: os.waitid(os.P_PID, child, options) is not None)
+        await eventually(lambda: _all_stopped(pid))
         yield
     finally:
-        os.kill(child, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
+
+
+def _all_stopped(pid: int) -> bool:
+    """Whether the kernel says of every thread that it is stopped."""
+    threads = Path(f"/proc/{pid}/task").glob("*/status")
+    return all("\nState:\tT (stopped)\n" in thread.read_text() for thread in threads)

@@ -5,6 +5,7 @@
 """
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -93,7 +94,7 @@ class WrongPlan:
         return f"{self.file}:{' '.join(told)}"
 
     def written(self, folder: Path) -> Path:
-        """Write the wrong file into a new folder and return its path."""
+        """Write the wrong file, in YAML that is JSON too, into a new folder; return its path."""
         plan = copy.deepcopy(_load(FOLDER / self.file))
         for path, value in self.changes:
             node = _at(plan, path[:-1])
@@ -103,8 +104,7 @@ class WrongPlan:
                 node[path[-1]] = value
         folder.mkdir(exist_ok=True)
         out = folder / self.file
-        with out.open("w") as file:
-            YAML(typ="safe").dump(plan, file)
+        out.write_text(json.dumps(plan, indent=1))
         return out
 
     def is_one_of(self, patterns: Mapping[str, str]) -> bool:
@@ -166,6 +166,7 @@ def _nodes(node: object, *path: int | str) -> Iterator[tuple[Place, object]]:
         yield from _nodes(value, *path, key)
 
 
+@cache
 def _calls(file: str) -> list[str]:
     """The URLs of a plan's calls."""
     nodes = _nodes(_load(FOLDER / file))

@@ -7,6 +7,7 @@ import pytest
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.server import LocalBroker
+from tests.upgrade.forked_release import forking
 from tests.upgrade.releases import Code, Release, releases
 from tests.upgrade.rolling import Installation, installed
 
@@ -18,9 +19,13 @@ def last_release() -> Release:
 
 
 @pytest.fixture(scope="session")
-def old(last_release: Release, tmp_path_factory: pytest.TempPathFactory) -> Code:
+async def old(
+    last_release: Release, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Code]:
     """Its code, ready to run."""
-    return last_release.unpack(tmp_path_factory.mktemp("released"))
+    code = last_release.unpack(tmp_path_factory.mktemp("released"))
+    async with forking(code, tmp_path_factory.mktemp("forking")) as forked:
+        yield forked
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def golden_folder(release: Release) -> Path:
 
 async def documents_of(code: Code, uri: str, database: str) -> Documents:
     """What the scribe writes with this code into an empty database."""
-    async with code.python("scribe", str(SCRIBE), uri, database, env={}) as scribe:
+    async with code.program("scribe", SCRIBE, uri, database, env={}) as scribe:
         status = await scribe.wait(WITHIN)
     if status:
         raise RuntimeError("\n".join(scribe.lines))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from botdel.local.processes import ChildProcess
+from tests.support.forked import ForkedProcess
 from tests.support.paths import ROOT
 
 HOME: Final = Path(__file__).parent
@@ -32,11 +33,44 @@ class Code:
     ) -> ChildProcess:
         """A Python process that imports this version, not yet started."""
         command = [sys.executable, "-P", *arguments]
-        paths = {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1"}
-        return ChildProcess(f"{name} {self.version}", command, env={**env, **paths}, cwd=cwd)
+        found = {**env, **self.paths}
+        return ChildProcess(f"{name} {self.version}", command, env=found, cwd=cwd)
+
+    @property
+    def paths(self) -> Mapping[str, str]:
+        """The environment in which Python imports this version."""
+        return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1"}
+
+    def program(
+        self,
+        name: str,
+        program: str | Path,
+        *arguments: str,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+    ) -> ChildProcess:
+        """A module, or a script of this folder, that imports this version, not yet started."""
+        option = (str(program),) if isinstance(program, Path) else ("-m", program)
+        return self.python(name, *option, *arguments, env=env, cwd=cwd)
 
 
-TODAY: Final = Code("today", ROOT)
+class _Today(Code):
+    """The code of this repository, whose programs are forked."""
+
+    def program(
+        self,
+        name: str,
+        program: str | Path,
+        *arguments: str,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+    ) -> ChildProcess:
+        """See `Code.program`."""
+        module = f"tests.upgrade.{program.stem}" if isinstance(program, Path) else program
+        return ForkedProcess(name, (module, *arguments), env=env, cwd=cwd)
+
+
+TODAY: Final[Code] = _Today("today", ROOT)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """An installation whose processes are replaced one by one, while clients ask for deletions."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,9 +18,8 @@ from botdel.local.processes import ChildProcess
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo import requests
 from deletion.request import Chore
-from tests.support.forked import ForkedProcess
 from tests.support.pipeline import TOKEN, WITHIN, Pipeline, listening
-from tests.upgrade.releases import TODAY, Code
+from tests.upgrade.releases import Code
 
 SERVICES: Final = ("conversations", "analytics")
 GATEWAY, RECOVERY, CONSOLE = "gateway", "recovery", "console"
@@ -31,6 +31,8 @@ STALE_AFTER: Final = 20
 """Seconds; no process is killed."""
 SMALL, LARGE = 2, 100
 """Documents of a bot in each service; the deletion of a large one is under way for seconds."""
+NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients that speak no TLS: to read all certificates takes longer than their requests."""
 EVERY: Final = 0.5
 """Seconds between two new bots."""
 BYSTANDERS: Final = 3
@@ -41,14 +43,12 @@ def botdel(
     code: Code, name: str, arguments: tuple[str, ...], env: dict[str, str], cwd: Path
 ) -> ChildProcess:
     """`botdel` with these arguments, by this code."""
-    if code is TODAY:
-        return ForkedProcess(name, ("botdel.cli", *arguments), env=env, cwd=cwd)
-    return code.python(name, "-m", "botdel.cli", *arguments, env=env, cwd=cwd)
+    return code.program(name, "botdel.cli", *arguments, env=env, cwd=cwd)
 
 
 async def is_ready(url: str) -> bool:
     """Whether the process at `url` says that it is ready."""
-    async with httpx.AsyncClient(timeout=WITHIN, trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=WITHIN, trust_env=False, verify=NO_TLS) as http:
         return (await http.get(f"{url}/readyz")).is_success
 
 

@@ -23,7 +23,7 @@ from tests.upgrade.releases import HOME, TODAY, Code, Release, releases
 
 async def problems(code: Code, mongo: EmbeddedMongo, database: str) -> dict[str, Any]:
     """What this code cannot read of the database."""
-    reader = code.python("reader", str(HOME / "reader.py"), mongo.uri, database, env={})
+    reader = code.program("reader", HOME / "reader.py", mongo.uri, database, env={})
     async with reader:
         status = await reader.wait(WITHIN)
     assert status == 0, list(reader.lines)
