@@ -8,9 +8,7 @@ installed, the tests that need it fail, and say what to install.
 import asyncio
 import gc
 import os
-import sys
 from collections.abc import AsyncIterator, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -56,13 +54,8 @@ SHORT_LIVED_JAVA: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the mark of tests that run in virtual time, and start Java for short runs.
-
-    Remember that an optional package is not installed, too.
-    """
+    """Add the mark of tests that run in virtual time, and start Java for short runs."""
     os.environ.setdefault("JDK_JAVA_OPTIONS", SHORT_LIVED_JAVA)
-    if find_spec("sniffio") is None:  # httpcore looks for it in all folders, at each request
-        sys.modules["sniffio"] = None  # type: ignore[assignment]
     mark = "virtual_time: in a loop of its own, whose time is virtual (tests/support/clock.py)"
     config.addinivalue_line("markers", mark)
 
