@@ -46,7 +46,7 @@ async def show_list(by: str | None, kind: str | None, limit: int, *, as_json: bo
 async def show_one(action_id: str, *, as_json: bool) -> None:
     """Print one action. Raises `ConfigurationError` if it does not exist or cannot be read."""
     async with opened(MongoActionStore, load(JobsSettings)) as store:
-        found = await store.get(object_id(action_id))
+        found = await store.get(object_id(action_id, "ID"))
     whole = present("action", action_id, found, shown_by="botdel actions list")
     if as_json:
         print(json.dumps(in_full(whole)))

@@ -154,7 +154,8 @@ def recover(
     """Start a sweep. Meant for a scheduler, which may run it every day.
 
     Without a scheduler, use --every 86400: it calls every day, and after any exit code but 0 and 2
-    again a minute later, then ever later. It exits with 0 when it is stopped, or with 2.
+    again a minute later, then after twice as long each time. It exits with 0 when it is stopped, or
+    with 2.
 
     The token comes from BOTDEL_RECOVERY_TOKEN. Exit codes:
 
@@ -214,9 +215,7 @@ def doctor(
     no_canary: Annotated[bool, typer.Option("--no-canary", help="Send no canary.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, topology, indexes, breakers, timing, clocks, and that all plans name the same
-    bots; then send a canary.
-    """
+    """Look for faults in settings, topology, indexes, plans and clocks, and send a canary."""
     from botdel.doctor.command import doctor as examine
 
     sys.exit(run(examine(plan or [], None if no_canary else canary_timeout, as_json=as_json)))
@@ -229,9 +228,7 @@ def demo(
         typer.Option("--console", help="Then show what happened in a browser, until Ctrl-C."),
     ] = False,
 ) -> None:
-    """Delete 20 bots while one consumer is killed, another is terminated and an API is down, and
-    check the result.
-    """
+    """Delete 20 bots while processes die and an API is down, and check the result."""
     with imported_from("local"):
         from botdel.local.demo import demo as show
 

@@ -45,7 +45,7 @@ async def show_list(
     Raises `ConfigurationError` for an invalid filter.
     """
     wanted = one_of(Status, "--status", status)
-    bot_id = object_id(bot) if bot else None
+    bot_id = object_id(bot, "--bot") if bot else None
     settings = load(JobsSettings)
     async with opened(MongoJobStore, settings) as store:
         found = await store.find(service=service, bot_id=bot_id, status=wanted, limit=limit + 1)
@@ -61,7 +61,7 @@ async def show_one(job_id: str, *, as_json: bool) -> None:
     """Print one job. Raises `ConfigurationError` if no job has this id."""
     settings = load(JobsSettings)
     async with opened(MongoJobStore, settings) as store:
-        found = await store.get(object_id(job_id))
+        found = await store.get(object_id(job_id, "JOB_ID"))
     job = present("job", job_id, found, shown_by="botdel jobs list")
     if as_json:
         print(json.dumps(as_dict(job)))

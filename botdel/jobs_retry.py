@@ -31,7 +31,7 @@ def chosen(
     filters = {"--service": service, "--bot": bot, "--status": status}
     checked = ids_or_filters(ids, filters, limit, everything=everything)
     wanted = one_of([each for each in Status if each in BY_STATUS], "--status", status)
-    return Choice(checked, service, object_id(bot) if bot else None, wanted, limit)
+    return Choice(checked, service, object_id(bot, "--bot") if bot else None, wanted, limit)
 
 
 async def retry(choice: Choice, why: str, *, dry_run: bool, as_json: bool) -> int:

@@ -10,17 +10,21 @@ from deletion.ids import is_object_id, is_uuid
 E = TypeVar("E", bound=StrEnum)
 
 
-def object_id(text: str) -> str:
-    """Return the id in lower case. Raises `ConfigurationError` unless it is 24 hex digits."""
+def object_id(text: str, name: str) -> str:
+    """Return the id in lower case.
+
+    Raises `ConfigurationError`, which names the option or argument `name`, unless it is 24 hex
+    digits.
+    """
     if not is_object_id(text):
-        raise ConfigurationError(f"expected 24 hex digits, found {text!r}")
+        raise ConfigurationError(f"{name}: expected 24 hex digits, found {text!r}")
     return text.lower()
 
 
 def event_id(text: str) -> str:
     """Return the id in lower case. Raises `ConfigurationError` unless it is a UUID."""
     if not is_uuid(text):
-        raise ConfigurationError(f"expected a UUID, found {text!r}")
+        raise ConfigurationError(f"EVENT_ID: expected a UUID, found {text!r}")
     return text.lower()
 
 
@@ -57,4 +61,4 @@ def ids_or_filters(
         raise ConfigurationError(f"expected either ids, or at least one of {options} or --all")
     if ids and limit:
         raise ConfigurationError(f"--limit works with {options} or --all, not ids")
-    return [object_id(each) for each in ids]
+    return [object_id(each, "ID") for each in ids]

@@ -62,7 +62,7 @@ async def preview(source: PlanSource, bot: str, *, as_json: bool) -> int:
 
     Returns 1 if counting a step failed, otherwise 0.
     """
-    bot_id = object_id(bot)
+    bot_id = object_id(bot, "BOT_ID")
     counts: dict[str, int | None] = {}
     failures: dict[str, str] = {}
     async with _opened(source) as plan:

@@ -39,7 +39,7 @@ async def show_list(
     Raises `ConfigurationError` for an invalid filter.
     """
     wanted = RequestFilter(
-        object_id(bot) if bot else None, owed_by, one_of(RequestState, "--state", state)
+        object_id(bot, "--bot") if bot else None, owed_by, one_of(RequestState, "--state", state)
     )
     now = SystemClock().now()
     async with opened(MongoRequestStore, load(JobsSettings)) as store:

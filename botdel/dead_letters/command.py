@@ -51,7 +51,7 @@ async def show_list(choice: Choice, limit: int, *, as_json: bool) -> None:
 async def show_one(letter_id: str, *, as_json: bool) -> None:
     """Print one letter. Raises `ConfigurationError` if it does not exist or cannot be read."""
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
-        found = await store.get(object_id(letter_id))
+        found = await store.get(object_id(letter_id, "ID"))
     letter = present("dead letter", letter_id, found, shown_by="botdel dead-letters list")
     if as_json:
         print(json.dumps(in_full(letter)))

@@ -138,7 +138,8 @@ def _checks(
     if bus:
         # an unread plan may be the plan of a service that looks unused
         jobs = store.jobs if store and not given.unread else None
-        yield topology_findings(bus.topology, services, given.planned, jobs)
+        registered = store.services if store else None
+        yield topology_findings(bus.topology, services, given.planned, jobs, registered)
     if bus and not bus.is_emulated:
         yield grant_findings(bus.publisher, bus.topology.names, services)
     if store:

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pymongo.errors import PyMongoError
+
 from botdel.doctor.findings import failed, guarded, ok, together
 from deletion.clock import rfc3339
 from deletion.doctor import Finding
+from deletion.errors import StoreUnavailable
 from deletion.ledger import Service, ServiceStore
 
 SERVICES: Final = "services"
@@ -36,3 +39,12 @@ def service_finding(name: str, known: Mapping[str, Service]) -> Finding:
     detail = f"{by} retired it at {rfc3339(service.retired_at)} ({why}): it owes no request since"
     remedy = f"if it still has data, run {APPLY}, which takes it back; if not, take its plan away"
     return failed(check, detail, remedy)
+
+
+async def is_retired(services: ServiceStore | None, name: str) -> bool:
+    """Whether a service is known to be retired; False without a database that answers."""
+    try:
+        known = await services.all() if services else []
+    except (StoreUnavailable, PyMongoError):
+        return False  # another finding says that the database does not answer
+    return any(each.name == name and each.retired_at is not None for each in known)

@@ -8,6 +8,7 @@ from google.pubsub_v1.types import Subscription, Topic
 from pymongo.errors import PyMongoError
 
 from botdel.doctor.findings import failed, guarded, ok, together, warning
+from botdel.doctor.services import is_retired
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import (
@@ -19,6 +20,7 @@ from deletion.adapters.pubsub.wanted import (
 )
 from deletion.doctor import Finding
 from deletion.errors import StoreUnavailable
+from deletion.ledger import ServiceStore
 from deletion.ports import JobStore
 
 FLAGS = {
@@ -37,15 +39,24 @@ LOST_TOPIC = (
     "run `botdel topology apply` again: see docs/runbooks/deploy.md#a-topic-that-was-deleted"
 )
 """Says no command that deletes it: what it still holds can be had from nowhere else."""
+RETIRED = (
+    "once it has done what it owes, stop its consumer and delete the subscription: see "
+    "docs/runbooks/deploy.md#removing-a-service"
+)
 POLICY = {"dead_letter_policy.dead_letter_topic", "dead_letter_policy.max_delivery_attempts"}
 
 
 async def topology_findings(
-    topology: Topology, services: Sequence[str], planned: Collection[str], jobs: JobStore | None
+    topology: Topology,
+    services: Sequence[str],
+    planned: Collection[str],
+    jobs: JobStore | None,
+    registered: ServiceStore | None,
 ) -> list[Finding]:
     """Return the findings for the topics, and the subscriptions of dead letters and `services`.
 
-    `jobs` is asked whether a service without a plan has a job.
+    Of a service without a plan, `jobs` is asked whether it has a job, and `registered` whether it
+    is retired.
     """
     return await together(
         *(
@@ -54,7 +65,8 @@ async def topology_findings(
         ),
         *(
             guarded(
-                _label("subscription", wanted.name), _subscription(topology, wanted, planned, jobs)
+                _label("subscription", wanted.name),
+                _subscription(topology, wanted, planned, jobs, registered),
             )
             for wanted in topology.wanted(services)
         ),
@@ -67,15 +79,23 @@ async def _topic(topology: Topology, wanted: Topic) -> list[Finding]:
 
 
 async def _subscription(
-    topology: Topology, wanted: Subscription, planned: Collection[str], jobs: JobStore | None
+    topology: Topology,
+    wanted: Subscription,
+    planned: Collection[str],
+    jobs: JobStore | None,
+    registered: ServiceStore | None,
 ) -> list[Finding]:
     differences = await topology.compare(wanted)
     service = topology.names.service_of(wanted.name)
-    unused = False
+    unused = retired = False
     if service and service not in planned:
         unused = await _has_no_job(jobs, service)
-    found = subscription_finding(topology.names, wanted.name, differences, planned, unused=unused)
-    return [found]
+        retired = bool(planned) and await is_retired(registered, service)
+    return [
+        subscription_finding(
+            topology.names, wanted.name, differences, planned, unused=unused, retired=retired
+        )
+    ]
 
 
 async def _has_no_job(jobs: JobStore | None, service: str) -> bool:
@@ -102,11 +122,13 @@ def subscription_finding(
     planned: Collection[str],
     *,
     unused: bool = False,
+    retired: bool = False,
 ) -> Finding:
     """Return the finding for a subscription that exists. `planned` are the services with plans.
 
     It says how to delete the subscription only if it is `unused`, because its service has no job: a
-    copied command must not delete another team's requests.
+    copied command must not delete another team's requests. Nor does it if the service is `retired`:
+    what it owed before may still wait there.
     """
     check = _label("subscription", path)
     if differences:
@@ -116,6 +138,8 @@ def subscription_finding(
         unseen = "as it should be; without its --plan, the steps were not checked"
         if not planned:
             return ok(check, unseen)
+        if retired:
+            return warning(check, "as it should be, but its service is retired", RETIRED)
         advice = "give its --plan too"
         if unused:
             name = path.rpartition("/")[2]

@@ -39,10 +39,10 @@ def new_service(service: str, folder: Path | None) -> None:
     """Write the files of `service` into `folder`, by default `./NAME`, and print the next steps.
 
     Raises `ConfigurationError`, and writes nothing, if the name is not valid for a service, one of
-    the files exists already, or `folder` is a file.
+    the files exists already, `folder` is a file, or `./NAME` is the folder of something else.
     """
     check(service, [f"{service}-files"])
-    folder = folder or Path(service)
+    folder = folder or _own(Path(service))
     module = service.replace("-", "_")
     words = {
         "service": service,
@@ -58,6 +58,16 @@ def new_service(service: str, folder: Path | None) -> None:
     out.print(
         NEXT.format(folder=folder, module=module, service=service, variable=words["VARIABLE"])
     )
+
+
+def _own(folder: Path) -> Path:
+    """Return `./NAME`, which nobody has asked for. Refuses it if it is that of something else."""
+    if folder.is_dir() and not (folder / "plan.yaml").exists() and any(folder.iterdir()):
+        raise ConfigurationError(
+            f"nothing was written, because the folder {folder} is not empty; "
+            "use --directory to name another, or to write there all the same"
+        )
+    return folder
 
 
 def _texts(words: dict[str, str]) -> dict[str, str]:

@@ -353,6 +353,9 @@ async def test_a_command_that_deletes_a_subscription_is_for_one_without_jobs_onl
     await installed.jobs.insert_one(to_document(job(Status.COMPLETE)))
     _, found = await examined(installed, *planned)
     assert found[SUBSCRIPTION]["remedy"] == "give its --plan too"
+    assert (await botdel(installed, "services", "retire", SERVICE, "--why", "tried out"))[0] == 0
+    _, found = await examined(installed, *planned)
+    assert "deploy.md#removing-a-service" in found[SUBSCRIPTION]["remedy"]
 
 
 async def has_a_canary(pipeline: Pipeline) -> bool:

@@ -54,7 +54,7 @@ async def test_a_preview_counts_what_is_deleted_later_and_deletes_nothing(
 
 async def test_a_preview_of_an_id_that_is_none_is_refused(pipeline: Pipeline) -> None:
     code, lines = await botdel(pipeline, "plan", "preview", str(pipeline.plan), "bot-7")
-    assert (code, lines[-1]) == (2, "botdel: expected 24 hex digits, found 'bot-7'")
+    assert (code, lines[-1]) == (2, "botdel: BOT_ID: expected 24 hex digits, found 'bot-7'")
 
 
 async def test_a_plan_that_fits_its_data_passes_and_changes_nothing(pipeline: Pipeline) -> None:

@@ -34,6 +34,20 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "doctor asks for the plan of a service that is retired",
+        "botdel/doctor/topology.py",
+        "        if retired:\n",
+        "        if False:\n",
+        ("unit",),
+    ),
+    Mutant(
+        "doctor does not see that a service is retired",
+        "botdel/doctor/services.py",
+        "each.name == name and each.retired_at is not None",
+        "False",
+        ("unit",),
+    ),
+    Mutant(
         "doctor asks an API about the bots of all others",
         "botdel/doctor/bots.py",
         "if isinstance(step, AnswerOnly):",

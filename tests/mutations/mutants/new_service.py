@@ -16,6 +16,13 @@ MUTANTS: Final = (
         TEAMS,
     ),
     Mutant(
+        "a new service is written among the files of something else",
+        NEW_SERVICE,
+        "and any(folder.iterdir())",
+        "and False",
+        TEAMS,
+    ),
+    Mutant(
         "any name is a service's",
         NEW_SERVICE,
         '    check(service, [f"{service}-files"])\n',

@@ -2,7 +2,7 @@
 
 import pytest
 
-from botdel.doctor.services import service_findings
+from botdel.doctor.services import is_retired, service_findings
 from deletion.doctor import Finding, Verdict
 from deletion.errors import StoreUnavailable
 from deletion.ledger import Service
@@ -54,3 +54,12 @@ async def test_services_that_cannot_be_read_are_one_finding() -> None:
 
     [found] = await service_findings(Away(), ["media", "chat"])
     assert (found.check, found.status) == ("services", Verdict.FAILED)
+
+
+async def test_only_what_is_known_to_be_retired_counts_as_retired() -> None:
+    store = MemoryServiceStore()
+    await store.register(["media", "billing"], START)
+    await store.retire("billing", "ann", "shut down", LATER)
+    retired = [name for name in ("media", "billing", "chat") if await is_retired(store, name)]
+    assert retired == ["billing"]
+    assert not await is_retired(None, "billing")

@@ -44,6 +44,17 @@ def test_only_a_subscription_without_jobs_comes_with_a_command_that_deletes_it()
     assert f"subscriptions delete bot-deletion.{SERVICE} --project=" in unused.remedy
 
 
+@pytest.mark.proves("subscription-kept")
+@pytest.mark.parametrize("unused", [False, True])
+def test_no_plan_is_asked_for_of_a_service_that_is_retired(unused: bool) -> None:
+    """Its plan would be a fault. What it owes already may wait in its subscription."""
+    found = subscription_finding(NAMES, PATH, [], {"another"}, unused=unused, retired=True)
+    assert (found.status, "retired" in found.detail) == (Verdict.WARNING, True)
+    assert "--plan" not in found.detail
+    assert "deploy.md#removing-a-service" in found.remedy
+    assert "gcloud" not in found.remedy
+
+
 def test_settings_that_can_be_changed_are_changed_by_one_command() -> None:
     found = subscription_finding(
         NAMES,

@@ -114,6 +114,31 @@ def test_nothing_is_written_over_what_is_there(tmp_path: Path, there: str) -> No
     assert (tmp_path / there).read_text() == "mine"
 
 
+@pytest.mark.proves("no-overwriting")
+def test_a_folder_of_something_else_gets_no_files_unless_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the folder `gateway` of this repository, for a service of that name."""
+    monkeypatch.chdir(tmp_path)
+    theirs = Path("gateway")
+    theirs.mkdir()
+    (theirs / "app.py").write_text("theirs")
+    with pytest.raises(ConfigurationError, match=r"gateway is not empty.*--directory"):
+        new_service("gateway", None)
+    assert [path.name for path in theirs.iterdir()] == ["app.py"]
+    new_service("gateway", theirs)
+    assert (theirs / "plan.yaml").exists()
+
+
+def test_an_empty_folder_of_its_name_is_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("avatars").mkdir()
+    new_service("avatars", None)
+    assert Path("avatars/plan.yaml").exists()
+
+
 @pytest.mark.parametrize("below", ["", "service"])
 def test_a_file_in_place_of_the_folder_is_named_and_stays(tmp_path: Path, below: str) -> None:
     (tmp_path / "mine").write_text("mine")
