@@ -71,6 +71,7 @@ LONGEST_FIRST = (
     "faults",
     "integration",
     "image",
+    "browser",
     "simulation",
     "conformance",
 )
