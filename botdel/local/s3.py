@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from botdel.local.server import HttpServer
@@ -23,8 +23,8 @@ App = Callable[[Environ, Start], Iterable[bytes]]
 
 
 def moto_app() -> App:
-    """Return the server, which must be called by one thread at a time."""
-    app: App = DomainDispatcherApplication(create_backend_app)
+    """Return moto's S3, which must be called by one thread at a time."""
+    app: App = create_backend_app("s3")
     return app
 
 

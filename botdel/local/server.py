@@ -43,12 +43,16 @@ class LocalServer(ABC):
     def __init__(self, name: str, port: int | None, on_line: OnLine | None) -> None:
         self.name = name
         self._port = port
-        self._on_line = on_line
+        self.on_line = on_line
         self._process: ChildProcess | None = None
 
     @abstractmethod
     def command(self, port: int) -> list[str | Path]:
         """Return the program and its arguments."""
+
+    def process(self, port: int) -> ChildProcess:
+        """Return the process that is to serve on `port`, before it is started."""
+        return ChildProcess(self.name, self.command(port), on_line=self.on_line)
 
     @abstractmethod
     async def answers(self, process: ChildProcess, port: int) -> bool:
@@ -119,7 +123,7 @@ class LocalServer(ABC):
 
     async def _listening(self, port: int) -> ChildProcess:
         async with AsyncExitStack() as undo:
-            process = ChildProcess(self.name, self.command(port), on_line=self._on_line)
+            process = self.process(port)
             await process.start()
             undo.push_async_callback(process.stop, within=0)
             try:

@@ -6,6 +6,7 @@ run says how to install it; continuous integration installs it.
 
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -17,6 +18,8 @@ from tests.browser.stories import told
 from tests.support.visiting import Console
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--renderer-process-limit=1")
+"""Nothing is drawn for anybody to look at, and each renderer costs a start."""
 INSTALL = "Chromium is missing: apt-get install --no-install-recommends chromium"
 
 
@@ -30,21 +33,28 @@ class Site:
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests; each test has contexts of its own."""
+    """One browser for all tests; each visit has a context of its own."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip(INSTALL)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         await browser.close()
 
 
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
+@asynccontextmanager
+async def running() -> AsyncIterator[Site]:
     """A console over stores in memory in which much has happened; its pages poll often."""
     console = Console(SystemClock())
     await told(console)
-    app = console.app(poll_every="200ms")
+    app = console.app(poll_every="1s")
     async with serving(app, "127.0.0.1", 0, name="console", grace=1) as url:
         yield Site(url, console)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """A console for one test."""
+    async with running() as site:
+        yield site

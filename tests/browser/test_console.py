@@ -2,158 +2,57 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
-from console.users import User
 from deletion.job import Status
-from tests.browser.conftest import Site
+from tests.browser.conftest import Site, running
+from tests.browser.visits import WITHIN, tour, visit
+from tests.browser.walk import SCHEMES, WIDTHS, Scheme, Seen, look_at, walked
 from tests.support.factories import BOT, new_job
 from tests.support.polling import eventually
-from tests.support.visiting import OPERATOR, VIEWER
+from tests.support.visiting import VIEWER
 
-WITHIN = 10_000.0
-"""Milliseconds; far more than anything waited for takes."""
 TABS = 7
 """One more than the connections that a browser opens to one host."""
-VIOLATIONS = """
-window.violations = [];
-document.addEventListener("securitypolicyviolation", event =>
-    window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
-"""
 
 
-@dataclass
-class Visit:
-    """A page of a browser, and what it complained about or asked elsewhere."""
-
-    page: Page
-    url: str
-    complaints: list[str] = field(default_factory=list)
-
-    async def open(self, path: str) -> None:
-        answer = await self.page.goto(self.url + path)
-        assert answer is not None
-        assert answer.status == 200, path
-
-    async def log_in(self, user: User = OPERATOR) -> None:
-        await self.page.goto(self.url + "/jobs?status=failed")
-        await self.page.get_by_label("Token").fill(user.token.get_secret_value())
-        await self.page.get_by_role("button", name="Log in").click()
-        await expect(self.page).to_have_url(self.url + "/jobs?status=failed")
-
-    def _watch(self) -> None:
-        own = urlsplit(self.url).netloc
-
-        def asked(request: Any) -> None:
-            if urlsplit(request.url).netloc != own:
-                self.complaints.append(f"asked {request.url}")
-
-        def said(message: Any) -> None:
-            if message.type in ("error", "warning"):
-                self.complaints.append(message.text)
-
-        self.page.on("request", asked)
-        self.page.on("console", said)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-
-@asynccontextmanager
-async def visit(
-    browser: Browser, site: Site, *, user: User = OPERATOR, **options: Any
-) -> AsyncIterator[Visit]:
-    """A visit by `user`, in a context of its own. At the end nothing may have been wrong."""
-    context = await browser.new_context(**options)
-    try:
-        context.set_default_timeout(WITHIN)
-        await context.add_init_script(VIOLATIONS)
-        visit = Visit(await context.new_page(), site.url)
-        visit._watch()
-        await visit.log_in(user)
-        yield visit
-        assert visit.complaints == []
-    finally:
-        await context.close()
-
-
-async def tour(site: Site) -> list[str]:
-    """The address of every page."""
-    newest = next(iter(site.console.letters.letters))
-    event = next(iter(site.console.requests.requests))
-    jobs = [f"/jobs/{job.id}" for job in [*site.console.jobs.jobs.values()][:6]]
-    pages = [
-        "/",
-        "/sweeps",
-        "/actions",
-        "/doctor",
-        "/requests",
-        "/jobs",
-        "/dead-letters",
-        f"/requests/{event}",
-    ]
-    return [*pages, f"/dead-letters/{newest}", "/jobs?service=media&order=oldest", *jobs]
+@pytest.fixture(scope="module")
+async def walk(browser: Browser) -> list[Seen]:
+    """What all pages looked like, of a site of their own."""
+    async with running() as site, visit(browser, site) as visited:
+        return await walked(visited, site)
 
 
 @pytest.mark.proves("console-pages")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 async def test_every_page_is_accessible_and_breaks_no_policy(
-    browser: Browser, site: Site, scheme: Any
+    walk: list[Seen], scheme: Scheme
 ) -> None:
-    async with visit(browser, site, color_scheme=scheme) as visited:
-        for path in ["/login", *await tour(site)]:
-            await visited.open(path)
-            assert await visited.page.evaluate("window.violations") == [], path
-            found = await Axe().run(visited.page)
-            assert found.violations_count == 0, f"{path}\n{found.generate_report()}"
-        assert await visited.page.evaluate("document.adoptedStyleSheets.length") == 0
+    for seen in walk:
+        assert seen.violations == [], seen.path
+        assert not seen.barriers[scheme], f"{seen.path}\n{seen.barriers[scheme]}"
+        assert seen.style_sheets == 0, seen.path
 
 
-@pytest.mark.parametrize("width", [1280, 800])
-async def test_no_page_scrolls_sideways(browser: Browser, site: Site, width: int) -> None:
-    async with visit(browser, site, viewport={"width": width, "height": 900}) as visited:
-        for path in ["/login", *await tour(site)]:
-            await visited.open(path)
-            assert await visited.page.evaluate("document.documentElement.scrollWidth") <= width, (
-                path
-            )
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_no_page_scrolls_sideways(walk: list[Seen], width: int) -> None:
+    assert [seen.path for seen in walk if seen.scroll_widths[width] > width] == []
 
 
 async def test_the_columns_of_the_overview_and_of_every_list_fit_into_1280_pixels(
-    browser: Browser, site: Site
+    walk: list[Seen],
 ) -> None:
-    async with visit(browser, site, viewport={"width": 1280, "height": 900}) as visited:
-        for path in ["/", "/requests", "/jobs", "/dead-letters", "/sweeps"]:
-            await visited.open(path)
-            for region in await visited.page.locator(".scroll").all():
-                hidden = await region.evaluate("region => region.scrollWidth - region.clientWidth")
-                assert hidden == 0, path
+    pages = {seen.path: seen for seen in walk}
+    for path in ["/", "/requests", "/jobs", "/dead-letters", "/sweeps"]:
+        assert not any(pages[path].hidden), path
 
 
-CUT_OFF = """
-chart => {
-    const seen = chart.getBoundingClientRect();
-    return [...chart.querySelectorAll("text")].filter(text => {
-        const box = text.getBoundingClientRect();
-        return box.left < seen.left - 1 || box.right > seen.right + 1
-            || box.top < seen.top - 1 || box.bottom > seen.bottom + 1;
-    }).map(text => text.textContent);
-}
-"""
-
-
-async def test_no_text_of_a_chart_is_cut_off(browser: Browser, site: Site) -> None:
-    async with visit(browser, site, viewport={"width": 1280, "height": 900}) as visited:
-        for path in await tour(site):
-            await visited.open(path)
-            for chart in await visited.page.locator("svg.chart").all():
-                assert await chart.evaluate(CUT_OFF) == [], path
+async def test_no_text_of_a_chart_is_cut_off(walk: list[Seen]) -> None:
+    assert {seen.path: seen.cut_off for seen in walk if seen.cut_off} == {}
 
 
 @pytest.mark.proves("console-pages")
@@ -320,31 +219,28 @@ async def test_every_action_leads_from_its_page_to_its_outcome(
 
 
 @pytest.mark.proves("console-actions")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_pages_of_actions_are_accessible(
-    browser: Browser, site: Site, scheme: Any
-) -> None:
-    async with visit(browser, site, color_scheme=scheme) as visited:
+async def test_the_pages_of_actions_are_accessible(browser: Browser, site: Site) -> None:
+    async with visit(browser, site) as visited:
         page = visited.page
         await visited.open("/jobs")
         await page.get_by_role("button", name="Retry matching jobs…").click()
         records = page.get_by_text("The records")
         await expect(records).to_be_visible()  # the next page has arrived
-        await looked_at(page)
+        await look_at(page)
         await records.click()
         await page.get_by_label("Why, for the record").fill(" ")
         visited.complaints.clear()
         await page.locator("form.reason button").click()
         await expect(page.get_by_role("alert")).to_contain_text("A reason is required")
         visited.complaints.clear()  # the browser notes the 422
-        await looked_at(page)
+        await look_at(page)
         await page.get_by_label("Why, for the record").fill(WHY)
         await page.locator("form.reason button").click()
         await expect(page.get_by_text("retry: complete")).to_be_visible()
-        await looked_at(page)
+        await look_at(page)
         for path in ("/actions", "/sweeps"):
             await visited.open(path)
-            await looked_at(page)
+            await look_at(page)
 
 
 @pytest.mark.proves("console-actions")
@@ -353,13 +249,6 @@ async def test_a_viewer_is_offered_nothing(browser: Browser, site: Site) -> None
         for path in await tour(site):
             await visited.open(path)
             assert await visited.page.locator("form[method=post]").count() == 1, "to log out"
-
-
-async def looked_at(page: Page) -> None:
-    """Check a page for barriers and for what its policy forbids."""
-    assert await page.evaluate("window.violations") == []
-    found = await Axe().run(page)
-    assert found.violations_count == 0, f"{page.url}\n{found.generate_report()}"
 
 
 async def reloaded_until(page: Page, text: str) -> None:

@@ -36,6 +36,7 @@ from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.spec import StepConnections
 from deletion.errors import ObjectsUnavailable
 from deletion.testing import Faults, StepConformance
+from tests.support.roots import one_root
 from tests.support.s3 import S3, s3_server
 
 T = TypeVar("T")
@@ -116,6 +117,12 @@ class FaultyS3:
             real = cast("OpenS3", found)
             fast = cast("ObstoreLister", FaultyObstore(real.fast, self.faults))
             yield OpenS3(real.url, real.bucket, FaultyClient(real.client, self.faults), fast)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with one_root(tmp_path_factory.mktemp("roots")):
+        yield
 
 
 @pytest.fixture(scope="module")

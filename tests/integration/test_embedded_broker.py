@@ -24,16 +24,16 @@ from botdel.local.processes import ChildProcess, ProcessFailed, free_port
 from botdel.local.server import found_taken
 from tests.conformance.brokers import CALL, Calls, calls_to, data, moment
 from tests.faults.proxy import Proxy
+from tests.support.forked import ForkedBroker, ForkedProcess
 from tests.support.polling import eventually
 
 KILLS: Final = 6
 SEED: Final = 9
-CODE: Final = {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
-    async with EmbeddedBroker(folder=tmp_path / "kept") as broker:
+    async with ForkedBroker(folder=tmp_path / "kept") as broker:
         yield broker
 
 
@@ -194,7 +194,7 @@ async def test_a_seek_holds_up_nobody_and_goes_on_when_its_client_leaves(calls: 
 
 @pytest.mark.proves("broker-keeps")
 async def test_two_brokers_never_open_one_folder(broker: EmbeddedBroker, tmp_path: Path) -> None:
-    async with ChildProcess("second", _command("--folder", tmp_path / "kept")) as second:
+    async with ForkedProcess("second", _argv("--folder", tmp_path / "kept")) as second:
         assert await second.wait(30) == 1
         [said] = list(second.lines)
     assert f"(pid {broker.pid})" in said
@@ -202,7 +202,7 @@ async def test_two_brokers_never_open_one_folder(broker: EmbeddedBroker, tmp_pat
 
 
 async def test_a_port_that_is_taken_is_an_error(broker: EmbeddedBroker) -> None:
-    async with ChildProcess("second", _command("--port", broker.port)) as second:
+    async with ForkedProcess("second", _argv("--port", broker.port)) as second:
         assert await second.wait(30) == 1
         assert list(second.lines) == [
             f"botdel: [Errno {errno.EADDRINUSE}] cannot listen on 127.0.0.1:{broker.port}: "
@@ -213,7 +213,7 @@ async def test_a_port_that_is_taken_is_an_error(broker: EmbeddedBroker) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::"])
 async def test_it_listens_on_this_machine_alone(host: str) -> None:
-    async with ChildProcess("broker", _command("--host", host)) as refused:
+    async with ForkedProcess("broker", _argv("--host", host)) as refused:
         assert await refused.wait(30) == 2
         assert any("listens on a loopback address only" in line for line in refused.lines)
 
@@ -223,20 +223,20 @@ async def test_an_address_of_this_machine_has_one_form(host: str) -> None:
     shown = "127.0.0.1" if host == "localhost" else "[::1]"
     if ":" in host and not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
-    async with ChildProcess("broker", _command("--host", host)) as broker:
+    async with ForkedProcess("broker", _argv("--host", host)) as broker:
         said = await broker.wait_for_line(lambda line: "listening on" in line, 30)
     assert said.startswith(f"listening on {shown}:")
 
 
 async def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    async with ChildProcess("broker", _command("--folder", tmp_path / "file")) as refused:
+    async with ForkedProcess("broker", _argv("--folder", tmp_path / "file")) as refused:
         assert await refused.wait(30) == 2
         assert any(NO_FOLDER in line for line in refused.lines)
 
 
 async def test_a_folder_without_a_name_is_an_error(tmp_path: Path) -> None:
-    async with ChildProcess("broker", _command("--folder", ""), cwd=tmp_path, env=CODE) as refused:
+    async with ForkedProcess("broker", _argv("--folder", ""), cwd=tmp_path) as refused:
         assert await refused.wait(30) == 2
         assert any("found an empty name" in line for line in refused.lines)
     assert not (tmp_path / "pubsub.sqlite").exists()
@@ -245,7 +245,7 @@ async def test_a_folder_without_a_name_is_an_error(tmp_path: Path) -> None:
 async def test_a_file_that_is_no_database_is_an_error_and_stays(tmp_path: Path) -> None:
     file = tmp_path / "pubsub.sqlite"
     file.write_bytes(b"something else" * 100)
-    async with ChildProcess("broker", _command("--folder", tmp_path)) as refused:
+    async with ForkedProcess("broker", _argv("--folder", tmp_path)) as refused:
         assert await refused.wait(30) == 2
         assert any("file is not a database" in line and NOT_OURS in line for line in refused.lines)
     assert file.read_bytes() == b"something else" * 100
@@ -261,7 +261,7 @@ async def test_a_file_that_is_damaged_is_an_error(
     pages = bytearray(file.read_bytes())
     pages[4096:-4096] = b"\x55" * (len(pages) - 8192)
     file.write_bytes(pages)
-    async with ChildProcess("broker", _command("--folder", tmp_path / "kept")) as refused:
+    async with ForkedProcess("broker", _argv("--folder", tmp_path / "kept")) as refused:
         assert await refused.wait(30) == 2
         assert any("malformed" in line for line in refused.lines)
 
@@ -289,7 +289,14 @@ async def test_a_folder_that_cannot_be_written_to_is_an_error(
         can_mount = False
     if not can_mount:
         pytest.skip("this user cannot make a mount")
-    command = [*as_root, f'{mounting} && exec "$@"', "sh", *_command("--folder", tmp_path)]
+    command = [
+        *as_root,
+        f'{mounting} && exec "$@"',
+        "sh",
+        sys.executable,
+        "-m",
+        *_argv("--folder", tmp_path),
+    ]
     async with ChildProcess("broker", command) as refused:
         assert await refused.wait(30) == 2
         assert any(told in line for line in refused.lines), list(refused.lines)
@@ -383,7 +390,7 @@ async def test_the_start_says_what_it_is_for() -> None:
 
 
 async def test_without_a_folder_everything_is_forgotten() -> None:
-    async with EmbeddedBroker() as broker, calls_to(broker.host) as calls:
+    async with ForkedBroker() as broker, calls_to(broker.host) as calls:
         await calls.create_topic()
         await broker.restart()
         with pytest.raises(gcp.NotFound):
@@ -395,10 +402,9 @@ async def _all_sent_before_has_arrived(calls: Calls) -> None:
     await calls.publisher.get_topic(topic=calls.topic, timeout=CALL)
 
 
-def _command(*options: object) -> list[str]:
+def _argv(*options: object) -> list[str]:
     port = ["--port", str(free_port())] if "--port" not in options else []
-    serve = [sys.executable, "-m", "botdel.cli", "local", "pubsub", *port]
-    return [*serve, *(str(option) for option in options)]
+    return ["botdel.cli", "local", "pubsub", *port, *(str(option) for option in options)]
 
 
 async def _stream(calls: Calls) -> Any:

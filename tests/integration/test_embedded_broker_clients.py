@@ -18,6 +18,7 @@ from google.cloud import pubsub_v1
 
 from botdel.local.embedded_broker import EmbeddedBroker
 from tests.conformance.brokers import ACK_DEADLINE, Calls, calls_to, data
+from tests.support.forked import ForkedBroker
 
 WITHIN: Final = 30.0
 NODE_PACKAGE: Final = "@google-cloud/pubsub@5.3.1"
@@ -28,7 +29,7 @@ INSTALL_WITHIN: Final = 150.0
 
 @pytest.fixture(scope="module")
 async def broker() -> AsyncIterator[EmbeddedBroker]:
-    async with EmbeddedBroker() as broker:
+    async with ForkedBroker() as broker:
         yield broker
 
 
@@ -145,7 +146,7 @@ async def test_python_connects_anew_after_a_restart(tmp_path: Path) -> None:
         received.add(message)
         message.ack()
 
-    async with EmbeddedBroker(folder=tmp_path) as broker, calls_to(broker.host) as calls:
+    async with ForkedBroker(folder=tmp_path) as broker, calls_to(broker.host) as calls:
         await calls.create_topic()
         await calls.subscribe()
         with pytest.MonkeyPatch.context() as patch:

@@ -18,7 +18,7 @@ OBJECTS = 40
 BATCH = 4
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def s3() -> AsyncIterator[S3]:
     async with s3_server() as server:
         yield server
@@ -27,6 +27,7 @@ async def s3() -> AsyncIterator[S3]:
 @pytest.fixture
 async def bucket(s3: S3, pipeline: Pipeline) -> str:
     pipeline.settings |= s3.env
+    s3.fails()
     return await s3.new_bucket()
 
 

@@ -24,6 +24,7 @@ from deletion.runner import OnBatch, Runner
 from tests.support.factories import POLICY, a_job
 from tests.support.killed import Killed
 from tests.support.memory_stores import MemoryJobStore
+from tests.support.roots import one_root
 from tests.support.s3 import S3, Fault, s3_server
 
 BOT, OTHER = str(ObjectId()), str(ObjectId())
@@ -32,6 +33,12 @@ PLAIN = [f"{MINE}/{name}" for name in ("a", "b/c", "b/é%20 #?&<>", "d", "d!", "
 ODD = [f"{MINE}/{name}" for name in ("", "/b", "./c", "../x", "d/", "\t", "e//", ".")]
 """Keys that obstore cannot name, or lists under the name of another."""
 NEIGHBOURS = [MINE, f"{MINE}x/a", f"{MINE[:-1]}/a", f"bots/{OTHER}/a", f"Bots/{BOT}/a", "bots/"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with one_root(tmp_path_factory.mktemp("roots")):
+        yield
 
 
 @pytest.fixture(scope="module")

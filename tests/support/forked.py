@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, Protocol
 
+from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.output import Output
 from botdel.local.processes import ChildProcess
 from botdel.local.run_with_parent import end_with_parent
@@ -55,6 +56,15 @@ class ForkedProcess(ChildProcess):
         output = Output(self._heard)
         await Forked(process, output).read(reader)
         return output
+
+
+class ForkedBroker(EmbeddedBroker):
+    """The embedded broker, for tests that start it often."""
+
+    def process(self, port: int) -> ChildProcess:
+        """See the base class."""
+        _python, _m, *argv = self.command(port)
+        return ForkedProcess(self.name, argv, on_line=self.on_line)
 
 
 async def _readable(connection: Connection) -> None:

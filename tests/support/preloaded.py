@@ -12,6 +12,7 @@ MODULES: Final = (
     "botdel.healthcheck",
     "botdel.jobs",
     "botdel.jobs_retry",
+    "botdel.local.broker.command",
     "botdel.plan",
     "botdel.requests",
     "botdel.services",

@@ -1,35 +1,25 @@
-"""moto's S3 server in a separate process, over HTTP, with faults that a test may inject.
+"""moto's S3 server in a separate process, over HTTP, with faults that a test may inject."""
 
-`python -m tests.support.s3` serves on a free port and prints it. moto is not thread-safe, so one
-request is served at a time; a request that is made to hang does not block the others.
-"""
-
-import io
 import json
 import sys
-import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-from urllib.parse import parse_qs
+from http.client import HTTPConnection
+from typing import Any, Final, Literal
+from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
-from xml.etree import ElementTree
 
-import httpx
 from aiobotocore.session import get_session
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.s3.models import s3_backends
 
 from botdel.local.processes import ChildProcess
-from botdel.local.s3 import KEY, REGION, SECRET, App, Environ, Start, credentials, moto_app, serve
+from botdel.local.s3 import KEY, REGION, SECRET, credentials
 
-WITHIN = 120.0
+WITHIN: Final = 120.0
 """Seconds; far longer than the server takes to start or to be filled."""
-NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-CONTROL = "/_control"
+CONTROL: Final = "/_control"
+"""See `tests.support.s3_server`."""
 
 Request = Literal["list", "versions", "versioning", "delete", "any"]
 """Kinds of requests. `list` includes `versions`; `versioning` asks whether a bucket keeps them."""
@@ -55,134 +45,11 @@ class Fault:
 
 
 @dataclass
-class Faults:
-    """The WSGI middleware in front of moto."""
-
-    app: App
-    faults: list[dict[str, Any]] = field(default_factory=list)
-    seen: Counter[str] = field(default_factory=Counter)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    control: threading.Lock = field(default_factory=threading.Lock)
-
-    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == CONTROL:
-            return self._controlled(environ, start)
-        fault = self._due(_kinds(environ))
-        if fault is None:
-            return self._served(environ, start)
-        time.sleep(fault["hang"])
-        if fault["refuse"]:
-            return self._partly(environ, start, fault)
-        if fault["after"]:
-            self._served(environ, lambda *_: None)
-        if fault["status"]:
-            return _answered(start, fault["status"], fault["code"])
-        return [] if fault["after"] else self._served(environ, start)
-
-    def _controlled(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        """PUT sets the faults and resets the counts; GET returns the counts; POST puts objects.
-
-        With a query GET returns the number of versions and delete markers.
-        """
-        if environ["REQUEST_METHOD"] == "POST":
-            with self.lock:
-                _put(**json.loads(_body(environ)))
-        if query := parse_qs(environ["QUERY_STRING"]):
-            with self.lock:
-                found = _number(query["bucket"][0], query["prefix"][0])
-            start("200 OK", [("Content-Type", "application/json")])
-            return [str(found).encode()]
-        with self.control:
-            if environ["REQUEST_METHOD"] == "PUT":
-                self.faults = json.loads(_body(environ))
-                self.seen.clear()
-            seen = json.dumps(self.seen).encode()
-        start("200 OK", [("Content-Type", "application/json")])
-        return [seen]
-
-    def _due(self, kinds: Sequence[str]) -> dict[str, Any] | None:
-        with self.control:
-            self.seen.update(kinds)
-            for fault in self.faults:
-                if fault["on"] not in kinds or not fault["times"]:
-                    continue
-                if fault["skip"]:
-                    fault["skip"] -= 1
-                    continue
-                fault["times"] -= 1
-                return fault
-        return None
-
-    def _served(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        with self.lock:
-            return list(self.app(environ, start))
-
-    def _partly(self, environ: Environ, start: Start, fault: dict[str, Any]) -> Iterable[bytes]:
-        """A bulk delete that refuses some of its keys."""
-        root = ElementTree.fromstring(_body(environ))  # noqa: S314
-        space = root.tag.partition("}")[0] + "}" if "}" in root.tag else ""
-        refused = []
-        for n, each in enumerate(root.findall(f"{space}Object")):
-            key = each.findtext(f"{space}Key") or ""
-            if n % 2 if fault["refuse"] == "odd" else key in fault["refuse"]:
-                refused.append((key, each.findtext(f"{space}VersionId")))
-                root.remove(each)
-        ElementTree.register_namespace("", NAMESPACE)  # moto knows no prefixes
-        body = ElementTree.tostring(root)
-        environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
-        if root.findall(f"{space}Object"):
-            self._served(environ, lambda *_: None)
-        answer = ElementTree.Element("DeleteResult", xmlns=NAMESPACE)
-        for key, version in refused:
-            error = ElementTree.SubElement(answer, "Error")
-            for tag, text in (("Key", key), ("VersionId", version), ("Code", fault["code"])):
-                if text:
-                    ElementTree.SubElement(error, tag).text = text
-        start("200 OK", [("Content-Type", "application/xml")])
-        return [ElementTree.tostring(answer)]
-
-
-def _put(bucket: str, keys: Sequence[str], body: str) -> None:
-    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    for key in keys:
-        backend.put_object(bucket, key, body.encode())
-
-
-def _number(bucket: str, prefix: str) -> int:
-    held = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys
-    return sum(len(versions) for key, versions in held.iterlists() if key.startswith(prefix))
-
-
-def _kinds(environ: Environ) -> Sequence[str]:
-    query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    kinds = ["any"]
-    if environ["REQUEST_METHOD"] == "POST" and "delete" in query:
-        kinds.append("delete")
-    if environ["REQUEST_METHOD"] == "GET" and query.keys() & {"list-type", "versions", "uploads"}:
-        kinds.append("list")
-    return [*kinds, *(kind for kind in ("versions", "versioning") if kind in query)]
-
-
-def _body(environ: Environ) -> bytes:
-    """The body, even if a client sends it without its length."""
-    if length := environ.get("CONTENT_LENGTH"):
-        return bytes(environ["wsgi.input"].read(int(length)))
-    return bytes(environ["wsgi.input"].read())
-
-
-def _answered(start: Start, status: int, code: str) -> Iterable[bytes]:
-    start(f"{status} Injected", [("Content-Type", "application/xml")])
-    return [f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode()]
-
-
-@dataclass
 class S3:
     """The server, as a test uses it."""
 
     url: str
     session: Any = field(default_factory=get_session)
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False, verify=False))  # noqa: S501
 
     @property
     def env(self) -> dict[str, str]:
@@ -191,21 +58,30 @@ class S3:
 
     def fails(self, *faults: Fault) -> None:
         """Set the faults, in place of the previous ones."""
-        self.http.put(self.url + CONTROL, json=[asdict(each) for each in faults]).raise_for_status()
+        self._control("PUT", body=[asdict(each) for each in faults])
 
     def seen(self) -> Counter[str]:
         """The number of requests by kind since the last `fails`."""
-        return Counter(self.http.get(self.url + CONTROL).raise_for_status().json())
+        return Counter(self._control("GET"))
 
     def fill(self, bucket: str, keys: Iterable[str], body: str = "x") -> None:
         """Put an object under each key, many times faster than over S3's own API."""
-        order = {"bucket": bucket, "keys": [*keys], "body": body}
-        self.http.post(self.url + CONTROL, json=order, timeout=WITHIN).raise_for_status()
+        self._control("POST", body={"bucket": bucket, "keys": [*keys], "body": body})
 
     def number(self, bucket: str, prefix: str) -> int:
         """The number of versions and delete markers, as fast as `fill`."""
-        query = {"bucket": bucket, "prefix": prefix}
-        return int(self.http.get(self.url + CONTROL, params=query).raise_for_status().text)
+        query = urlencode({"bucket": bucket, "prefix": prefix})
+        return int(self._control("GET", f"{CONTROL}?{query}"))
+
+    def _control(self, method: str, path: str = CONTROL, *, body: object = None) -> Any:
+        """By the standard library: there are hundreds of these, and httpx takes much longer."""
+        http = HTTPConnection(urlsplit(self.url).netloc, timeout=WITHIN)
+        http.request(method, path, json.dumps(body))
+        with http.getresponse() as answer:
+            text = answer.read()
+            assert answer.status == 200, text
+        http.close()
+        return json.loads(text)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Any]:
@@ -251,13 +127,7 @@ class S3:
 @asynccontextmanager
 async def s3_server() -> AsyncIterator[S3]:
     """Start the server, and stop it at the end of the block."""
-    argv = [sys.executable, "-m", "tests.support.s3"]
+    argv = [sys.executable, "-m", "tests.support.s3_server"]
     async with ChildProcess("s3", argv, env={}) as process:
         line = await process.wait_for_line(lambda line: line.startswith("serving "), WITHIN)
-        s3 = S3(line.split()[1])
-        with s3.http:
-            yield s3
-
-
-if __name__ == "__main__":
-    serve(Faults(moto_app()))
+        yield S3(line.split()[1])
