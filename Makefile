@@ -45,7 +45,7 @@ watch: $(STAMP) ## Run the fast tests again whenever a file changes, until Ctrl-
 	@$(BIN)/watchfiles --filter python '$(BIN)/python -m pytest -q $(or $(TESTS),$(FAST))' $(CODE)
 
 test: $(STAMP) ## Run every test, against a real broker and database (TESTS=... for some)
-	@$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder \
+	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder \
 	    $(if $(EACH_BROKER),--each-broker) $(TESTS)
 
 lint: $(STAMP) ## Check style, types, import direction, generated code and pinned versions
