@@ -5,6 +5,7 @@ PYTHON ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 CALLED := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITS   := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 CODE   := botdel console consumers deletion gateway recovery tests
@@ -44,7 +45,12 @@ test-unit: $(STAMP) ## Run the fast tests, which need no broker and no database
 watch: $(STAMP) ## Run the fast tests again whenever a file changes, until Ctrl-C (TESTS=... for some)
 	@$(BIN)/watchfiles --filter python '$(BIN)/python -m pytest -q $(or $(TESTS),$(FAST))' $(CODE)
 
-test: $(STAMP) ## Run every test, against a real broker and database (TESTS=... for some)
+# Pytest compiles a file of tests when it first collects it, and each worker collects all of them.
+$(COMPILED): $(STAMP)
+	@$(BIN)/python -m pytest -qq --collect-only tests/unit > /dev/null & unit=$$!; \
+	$(BIN)/python -m pytest -qq --collect-only tests --ignore=tests/unit > /dev/null; wait $$unit; touch $@
+
+test: $(STAMP) $(COMPILED) ## Run every test, against a real broker and database (TESTS=... for some)
 	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder \
 	    $(if $(EACH_BROKER),--each-broker) $(TESTS)
 
@@ -182,8 +188,9 @@ $(STAMP): pyproject.toml constraints.txt $(if $(usable),,FORCE)
 	fi >&2; \
 	echo "installing into $(VENV) ($$("$$python" --version)); this takes about a minute"; \
 	rm -f $@; "$$python" -m venv --clear $(VENV)
-	@$(BIN)/pip install -qq -c constraints.txt setuptools
-	@$(BIN)/pip install -qq -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(BIN)/pip install -qq --no-compile -c constraints.txt setuptools
+	@$(BIN)/pip install -qq --no-compile -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || :  # pip compiles on one core; some files are of other Pythons
 	@printf '%s\n' '$(CURDIR)' '$(PYTHON)' > $@
 
 FORCE:

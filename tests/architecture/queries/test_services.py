@@ -27,4 +27,4 @@ async def test_a_service_is_written_by_its_name_and_all_are_read_at_once(
     await services.register(["media"], START)
     assert await services.retire("media", "ann", "shut down", LATER)
     assert await watched.scans() == []
-    assert len(watched.listener.queries) == 2
+    assert len(watched.listener.queries) == 3
