@@ -106,6 +106,8 @@ async def test_a_sweep_that_recovery_does_not_start_is_on_record_with_the_reason
         async with at_the_console(pipeline, **where) as operator:
             for fault in (signal.SIGSTOP, signal.SIGKILL):
                 recovery.process.signal(fault)
+                if fault is signal.SIGKILL:
+                    await recovery.process.wait(WITHIN)  # until then its port takes connections
                 begun = time.monotonic()
                 answer = await operator.http.post("/sweeps", data={"reason": "now"})
                 assert time.monotonic() - begun < ANSWERED_WITHIN
