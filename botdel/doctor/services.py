@@ -8,7 +8,7 @@ from pymongo.errors import PyMongoError
 from botdel.doctor.findings import failed, guarded, ok, together
 from deletion.clock import rfc3339
 from deletion.doctor import Finding
-from deletion.errors import StoreUnavailable
+from deletion.errors import BotDeletionError
 from deletion.ledger import Service, ServiceStore
 
 SERVICES: Final = "services"
@@ -41,10 +41,10 @@ def service_finding(name: str, known: Mapping[str, Service]) -> Finding:
     return failed(check, detail, remedy)
 
 
-async def is_retired(services: ServiceStore | None, name: str) -> bool:
-    """Whether a service is known to be retired; False without a database that answers."""
+async def retired_services(services: ServiceStore | None) -> set[str]:
+    """Return the names of the retired services; none if they cannot be read."""
     try:
         known = await services.all() if services else []
-    except (StoreUnavailable, PyMongoError):
-        return False  # another finding says that the database does not answer
-    return any(each.name == name and each.retired_at is not None for each in known)
+    except (BotDeletionError, PyMongoError):
+        return set()  # another finding says what is wrong
+    return {each.name for each in known if each.retired_at is not None}

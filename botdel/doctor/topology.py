@@ -8,7 +8,7 @@ from google.pubsub_v1.types import Subscription, Topic
 from pymongo.errors import PyMongoError
 
 from botdel.doctor.findings import failed, guarded, ok, together, warning
-from botdel.doctor.services import is_retired
+from botdel.doctor.services import retired_services
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import (
@@ -58,6 +58,8 @@ async def topology_findings(
     Of a service without a plan, `jobs` is asked whether it has a job, and `registered` whether it
     is retired.
     """
+    is_asked = planned and set(services) - set(planned)
+    retired = await retired_services(registered) if is_asked else set[str]()
     return await together(
         *(
             guarded(_label("topic", wanted.name), _topic(topology, wanted))
@@ -66,7 +68,7 @@ async def topology_findings(
         *(
             guarded(
                 _label("subscription", wanted.name),
-                _subscription(topology, wanted, planned, jobs, registered),
+                _subscription(topology, wanted, planned, jobs, retired),
             )
             for wanted in topology.wanted(services)
         ),
@@ -83,17 +85,21 @@ async def _subscription(
     wanted: Subscription,
     planned: Collection[str],
     jobs: JobStore | None,
-    registered: ServiceStore | None,
+    retired: Collection[str],
 ) -> list[Finding]:
     differences = await topology.compare(wanted)
     service = topology.names.service_of(wanted.name)
-    unused = retired = False
+    unused = False
     if service and service not in planned:
         unused = await _has_no_job(jobs, service)
-        retired = bool(planned) and await is_retired(registered, service)
     return [
         subscription_finding(
-            topology.names, wanted.name, differences, planned, unused=unused, retired=retired
+            topology.names,
+            wanted.name,
+            differences,
+            planned,
+            unused=unused,
+            retired=service in retired,
         )
     ]
 

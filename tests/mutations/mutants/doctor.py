@@ -43,8 +43,8 @@ MUTANTS: Final = (
     Mutant(
         "doctor does not see that a service is retired",
         "botdel/doctor/services.py",
-        "each.name == name and each.retired_at is not None",
-        "False",
+        "for each in known if each.retired_at is not None",
+        "for each in known if False",
         ("unit",),
     ),
     Mutant(
