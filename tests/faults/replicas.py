@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults.faulty_consumer import ledger_of
 from tests.support.ledger import Entry, read_ledger, violations
-from tests.support.pipeline import Pipeline, listening, until
+from tests.support.pipeline import Pipeline, is_ready, listening, until
 from tests.support.recovering import STALE_AFTER
 
 NEVER_STALE = {"BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER.total_seconds())}
@@ -28,14 +28,9 @@ async def recoveries(pipeline: Pipeline, count: int) -> AsyncIterator[list[str]]
             for n in range(count)
         ]
         urls = [await listening(process) for process in started]
-        async with httpx.AsyncClient(trust_env=False) as http:
-            for url in urls:
-                await until(partial(_is_ready, http, url))  # a call before that is refused
+        for url in urls:
+            await until(partial(is_ready, url))  # a call before that is refused
         yield urls
-
-
-async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:
-    return (await http.get(f"{url}/readyz")).is_success
 
 
 def ledger(pipeline: Pipeline) -> list[Entry]:

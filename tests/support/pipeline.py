@@ -22,6 +22,7 @@ from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.services import COLLECTION as SERVICES
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
+from deletion.adapters.unproxied import unproxied
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
 from tests.support.forked import ForkedProcess
 
@@ -138,6 +139,12 @@ async def listening(process: ChildProcess) -> str:
     """Wait until a process of the product listens; return its URL."""
     line = await process.wait_for_line(lambda line: '"listening"' in line, WITHIN)
     return line.split('"url": "')[1].split('"')[0]
+
+
+async def is_ready(url: str) -> bool:
+    """Whether the process at `url` says that it is ready."""
+    async with unproxied(timeout=WITHIN) as http:
+        return (await http.get(f"{url}/readyz")).is_success
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within: float = WITHIN) -> None:

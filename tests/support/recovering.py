@@ -16,7 +16,16 @@ from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.job_document import to_document
 from deletion.clock import truncated
 from deletion.job import Job, Status
-from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, sweep, until
+from tests.support.pipeline import (
+    SERVICE,
+    TOKEN,
+    WITHIN,
+    Pipeline,
+    is_ready,
+    listening,
+    sweep,
+    until,
+)
 
 SWEEPS = "/v1/recovery/sweeps"
 STALE_AFTER = timedelta(seconds=600)
@@ -82,8 +91,7 @@ class Recovery:
         return await self.shown(sweep_id)
 
     async def is_ready(self) -> bool:
-        answer = await self.http.get("/readyz")
-        return answer.is_success
+        return await is_ready(self.url)
 
 
 @asynccontextmanager

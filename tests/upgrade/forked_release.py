@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from botdel.local.output import Output
 from botdel.local.processes import ChildProcess
 from tests.support.forked import FORKING, Forked
 from tests.upgrade import fork_server
-from tests.upgrade.releases import HOME, Code
+from tests.upgrade.releases import HOME, Code, Env, Program
 
 SERVER: Final = HOME / "fork_server.py"
 LISTENS_WITHIN: Final = 60.0
@@ -28,15 +28,9 @@ class ForkingCode(Code):
 
     socket: Path
 
-    def program(
-        self,
-        name: str,
-        program: str | Path,
-        *arguments: str,
-        env: Mapping[str, str],
-        cwd: Path | None = None,
+    def _process(
+        self, name: str, program: Program, arguments: Sequence[str], env: Env, cwd: Path | None
     ) -> ChildProcess:
-        """See `Code.program`."""
         argv, found = (str(program), *arguments), {**env, **self.paths}
         return ForkedRelease(self.socket, f"{name} {self.version}", argv, env=found, cwd=cwd)
 
@@ -59,7 +53,7 @@ class ForkedRelease(ChildProcess):
         name: str,
         argv: Sequence[str],
         *,
-        env: Mapping[str, str],
+        env: Env,
         cwd: Path | None,
     ) -> None:
         super().__init__(name, argv, env=env, cwd=cwd)

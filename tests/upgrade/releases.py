@@ -7,7 +7,7 @@ import compileall
 import hashlib
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,10 @@ HOME: Final = Path(__file__).parent
 RELEASED: Final = HOME / "released"
 SUMS: Final = RELEASED / "SHA256SUMS"
 
+Env = Mapping[str, str]
+Program = str | Path
+"""A module by its name, or a script."""
+
 
 @dataclass(frozen=True)
 class Code:
@@ -28,28 +32,26 @@ class Code:
     version: str
     folder: Path
 
-    def python(
-        self, name: str, *arguments: str, env: Mapping[str, str], cwd: Path | None = None
-    ) -> ChildProcess:
+    def python(self, name: str, *arguments: str, env: Env, cwd: Path | None = None) -> ChildProcess:
         """A Python process that imports this version, not yet started."""
         command = [sys.executable, "-P", *arguments]
         found = {**env, **self.paths}
         return ChildProcess(f"{name} {self.version}", command, env=found, cwd=cwd)
 
     @property
-    def paths(self) -> Mapping[str, str]:
+    def paths(self) -> Env:
         """The environment in which Python imports this version."""
         return {"PYTHONPATH": str(self.folder), "PYTHONSAFEPATH": "1"}
 
     def program(
-        self,
-        name: str,
-        program: str | Path,
-        *arguments: str,
-        env: Mapping[str, str],
-        cwd: Path | None = None,
+        self, name: str, program: Program, *arguments: str, env: Env, cwd: Path | None = None
     ) -> ChildProcess:
         """A module, or a script of this folder, that imports this version, not yet started."""
+        return self._process(name, program, arguments, env, cwd)
+
+    def _process(
+        self, name: str, program: Program, arguments: Sequence[str], env: Env, cwd: Path | None
+    ) -> ChildProcess:
         option = (str(program),) if isinstance(program, Path) else ("-m", program)
         return self.python(name, *option, *arguments, env=env, cwd=cwd)
 
@@ -57,15 +59,9 @@ class Code:
 class _Today(Code):
     """The code of this repository, whose programs are forked."""
 
-    def program(
-        self,
-        name: str,
-        program: str | Path,
-        *arguments: str,
-        env: Mapping[str, str],
-        cwd: Path | None = None,
+    def _process(
+        self, name: str, program: Program, arguments: Sequence[str], env: Env, cwd: Path | None
     ) -> ChildProcess:
-        """See `Code.program`."""
         module = f"tests.upgrade.{program.stem}" if isinstance(program, Path) else program
         return ForkedProcess(name, (module, *arguments), env=env, cwd=cwd)
 

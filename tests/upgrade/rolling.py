@@ -1,7 +1,6 @@
 """An installation whose processes are replaced one by one, while clients ask for deletions."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from botdel.local.processes import ChildProcess
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo import requests
 from deletion.request import Chore
-from tests.support.pipeline import TOKEN, WITHIN, Pipeline, listening
+from tests.support.pipeline import TOKEN, WITHIN, Pipeline, is_ready, listening
 from tests.upgrade.releases import Code
 
 SERVICES: Final = ("conversations", "analytics")
@@ -31,8 +30,6 @@ STALE_AFTER: Final = 20
 """Seconds; no process is killed."""
 SMALL, LARGE = 2, 100
 """Documents of a bot in each service; the deletion of a large one is under way for seconds."""
-NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""For clients that speak no TLS: to read all certificates takes longer than their requests."""
 EVERY: Final = 0.5
 """Seconds between two new bots."""
 BYSTANDERS: Final = 3
@@ -44,12 +41,6 @@ def botdel(
 ) -> ChildProcess:
     """`botdel` with these arguments, by this code."""
     return code.program(name, "botdel.cli", *arguments, env=env, cwd=cwd)
-
-
-async def is_ready(url: str) -> bool:
-    """Whether the process at `url` says that it is ready."""
-    async with httpx.AsyncClient(timeout=WITHIN, trust_env=False, verify=NO_TLS) as http:
-        return (await http.get(f"{url}/readyz")).is_success
 
 
 @dataclass
