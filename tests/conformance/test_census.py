@@ -44,18 +44,12 @@ async def counted(request: pytest.FixtureRequest, client: Client, database_name:
     if request.param == "memory":
         memory = MemoryJobStore()
         return Counted(memory, MemoryCensus(memory))
-    store = await indexed(MongoJobStore, client, database_name)
-    return Counted(store, MongoCensus(client, database_name))
+    return await in_mongo(client, database_name)
 
 
-@pytest.fixture
-async def store(client: Client, database_name: str) -> MongoJobStore:
-    return await indexed(MongoJobStore, client, database_name)
-
-
-async def census(client: Client, database: str) -> dict[tuple[str, str], Unfinished]:
-    found = await MongoCensus(client, database).unfinished()
-    return {(each.service, each.status): each for each in found}
+async def in_mongo(client: Client, database: str) -> Counted:
+    store = await indexed(MongoJobStore, client, database)
+    return Counted(store, MongoCensus(client, database))
 
 
 async def test_unfinished_jobs_are_counted_by_service_and_status(
@@ -123,40 +117,43 @@ async def test_counting_the_due_jobs_of_a_service_ends_at_the_limit(counted: Cou
 @pytest.mark.proves("unreadable-reported")
 @pytest.mark.parametrize("damaged", ["yesterday", None, 7, datetime(1, 1, 2)], ids=str)  # noqa: DTZ001
 async def test_a_damaged_time_hides_neither_its_group_nor_the_oldest_of_the_others(
-    store: MongoJobStore, client: Client, database_name: str, damaged: Any
+    client: Client, database_name: str, damaged: Any
 ) -> None:
+    counted = await in_mongo(client, database_name)
     jobs = [new_job(status=Status.PENDING, created_at=at) for at in (START, LATER)]
     alone = new_job(status=Status.FAILED)
-    await store.record([*jobs, alone])
+    await counted.store.record([*jobs, alone])
     for job in (jobs[0], alone):
         query, change = {"_id": ObjectId(job.id)}, {"$set": {"createdAt": damaged}}
         await client[database_name][COLLECTION].update_one(query, change)
-    found = await census(client, database_name)
+    found = await counted.unfinished()
     assert found["conversations", "pending"].jobs == 2
     assert found["conversations", "pending"].oldest == LATER
     assert found["conversations", "failed"].oldest is None
 
 
 async def test_a_job_without_a_service_is_counted_by_itself(
-    store: MongoJobStore, client: Client, database_name: str
+    client: Client, database_name: str
 ) -> None:
+    counted = await in_mongo(client, database_name)
     damaged = new_job(status=Status.PENDING)
-    await store.record([damaged, new_job(status=Status.PENDING)])
+    await counted.store.record([damaged, new_job(status=Status.PENDING)])
     query = {"_id": ObjectId(damaged.id)}
     await client[database_name][COLLECTION].update_one(query, {"$unset": {"service": ""}})
-    services = {service for service, _ in await census(client, database_name)}
+    services = {service for service, _ in await counted.unfinished()}
     assert services == {"", "conversations"}
 
 
 async def test_damaged_records_stop_no_count_of_the_due_jobs(
-    store: MongoJobStore, client: Client, database_name: str
+    client: Client, database_name: str
 ) -> None:
+    counted = await in_mongo(client, database_name)
     without_service, without_due = (new_job(status=Status.PENDING) for _ in range(2))
-    await store.record([without_service, without_due, new_job(status=Status.PENDING)])
+    await counted.store.record([without_service, without_due, new_job(status=Status.PENDING)])
     for job, change in (
         (without_service, {"$unset": {"service": ""}}),
         (without_due, {"$set": {"due": "yesterday"}}),
     ):
         await client[database_name][COLLECTION].update_one({"_id": ObjectId(job.id)}, change)
-    found = await MongoCensus(client, database_name).due([SERVICE], START, 99)
+    found = await counted.due(SERVICE)
     assert found == {SERVICE: 2}, "that a worker reads, whether or not it may claim them"
