@@ -1,4 +1,4 @@
-"""The HTTP client of alerts, gauges, the cron job and local servers: what it sends is secret."""
+"""An HTTP client without proxies: for what is secret, and for servers on this machine."""
 
 import ssl
 from functools import cache

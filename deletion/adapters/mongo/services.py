@@ -50,8 +50,8 @@ class MongoServiceStore:
             return
         before = {service.name: service for service in await self.all()}
         check_room([*before.values()], names)
-        absent = [before.get(each) or Service(each, now) for each in set(names)]
-        absent = [each for each in absent if each.name not in before or each.retired_at]
+        known = [before.get(name) or Service(name, now) for name in set(names)]
+        absent = [each for each in known if each.name not in before or each.retired_at]
         mark = uuid4().hex
         added = await self._add(absent, mark)
         await self._write(set(names) - added, now)

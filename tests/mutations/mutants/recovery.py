@@ -165,14 +165,14 @@ MUTANTS: Final = (
         DATA,
     ),
     Mutant(
-        "jobs that cannot be counted are no jobs, for whoever scales consumers",
+        "an autoscaler takes jobs that could not be counted for none",
         GAUGES,
         "        self._is_counted.set(0)\n",
         "",
         UNIT,
     ),
     Mutant(
-        "due jobs that cannot be counted are none, for whoever scales consumers",
+        "an autoscaler takes due jobs that could not be counted for none",
         GAUGES,
         "        if services is not None:\n",
         "        self._is_counted.set(1)\n        if services is not None:\n",

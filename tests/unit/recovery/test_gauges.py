@@ -145,7 +145,7 @@ async def test_due_jobs_that_cannot_be_counted_are_absent_and_hide_no_others() -
     await read.refresh()
     assert (due(registry), pending(registry)) == (None, 7)
     assert (failures(registry, "jobs"), failures(registry, "due_jobs")) == (0, 1)
-    assert counted(registry) == 0, "else whoever scales consumers would take absent for none"
+    assert counted(registry) == 0, "otherwise an autoscaler would take an absent series for no jobs"
 
 
 async def test_without_the_other_jobs_the_due_ones_are_absent_too() -> None:
