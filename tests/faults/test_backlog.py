@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -142,20 +142,17 @@ async def _replicas(pipeline: Pipeline, killer: str) -> AsyncIterator[Sequence[S
 
 @asynccontextmanager
 async def _sweeping(pipeline: Pipeline, url: str) -> AsyncIterator[None]:
-    """A sweep every few seconds."""
+    """A sweep every few seconds; one that fails ends the test."""
 
     async def call() -> None:
         while True:
             assert await sweep(pipeline, url) == 0
             await asyncio.sleep(SWEEP_EVERY)
 
-    calling = asyncio.create_task(call())
-    try:
+    async with asyncio.TaskGroup() as group:
+        calling = group.create_task(call())
         yield
-    finally:
         calling.cancel()
-        with suppress(asyncio.CancelledError):
-            await calling
 
 
 async def _is_empty_for(pipeline: Pipeline, seconds: float) -> bool:

@@ -1,10 +1,12 @@
 """A forked program is as one that was executed: what is heard of it, its surroundings, its end."""
 
 import ast
+import asyncio
 import multiprocessing
 import signal
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,26 @@ async def test_its_arguments_environment_and_folder_are_its_own(program: Path) -
     async with forked(program, text, "a", "b c", OWN="x") as process:
         assert await process.wait(SOON) == 0
     assert list(process.lines) == [f"['a', 'b c'] x {program.parent} __main__"]
+
+
+async def test_each_ends_with_its_own_code_while_others_start(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = forkserver.read_signed
+
+    def slowly(file: int) -> int:  # two threads that read one code would both have begun
+        time.sleep(0.01)
+        return read(file)
+
+    monkeypatch.setattr(forkserver, "read_signed", slowly)
+    codes = range(20)
+    text = "import os, sys; os._exit(int(sys.argv[1]))"
+
+    async def ended(code: int) -> int:
+        async with forked(program, text, str(code)) as process:
+            return await process.wait(SOON)
+
+    assert await asyncio.gather(*(ended(code) for code in codes)) == list(codes)
 
 
 async def test_an_error_is_shown_and_ends_it_with_1(program: Path) -> None:

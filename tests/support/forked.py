@@ -44,7 +44,9 @@ class ForkedProcess(ChildProcess):
             args=(self._argv, {**os.environ, **self._env}, self._cwd, writer, beginning),
         )
         with begun, beginning, writer:
-            await asyncio.to_thread(process.start)
+            await asyncio.to_thread(start_server)
+            # Not in a thread too: a start reads the exit codes of those that have ended.
+            process.start()
             writer.close()
             beginning.close()
             try:
