@@ -154,9 +154,9 @@ release: $(STAMP) ## Check and build what is released, into build/release/ (BASE
 
 constraints: ## Pin the newest versions that fit (with the oldest Python that is supported)
 	@rm -rf build/pins && $(or $(PYTHON),python3.11) -m venv build/pins
-	@build/pins/bin/pip install -qq setuptools
+	@build/pins/bin/pip install -qq --upgrade pip setuptools
 	@build/pins/bin/pip install -qq --no-build-isolation -e '.[dev]'
-	@build/pins/bin/pip freeze --all --exclude-editable --exclude pip > constraints.txt
+	@build/pins/bin/pip freeze --all --exclude-editable > constraints.txt
 	@rm -rf build/pins
 	@$(MAKE) requirements
 
@@ -188,7 +188,7 @@ $(STAMP): pyproject.toml constraints.txt $(if $(usable),,FORCE)
 	fi >&2; \
 	echo "installing into $(VENV) ($$("$$python" --version)); this takes about a minute"; \
 	rm -f $@; "$$python" -m venv --clear $(VENV)
-	@$(BIN)/pip install -qq --no-compile -c constraints.txt setuptools
+	@$(BIN)/pip install -qq --no-compile -c constraints.txt pip setuptools  # older ones of pip take a minute
 	@$(BIN)/pip install -qq --no-compile -c constraints.txt --no-build-isolation -e '.[dev]'
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || :  # pip compiles on one core; some files are of other Pythons
 	@printf '%s\n' '$(CURDIR)' '$(PYTHON)' > $@

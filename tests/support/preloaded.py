@@ -7,6 +7,7 @@ from typing import Final
 
 MODULES: Final = (
     "botdel.actions",
+    "botdel.cli",
     "botdel.dead_letters.command",
     "botdel.doctor.command",
     "botdel.healthcheck",
@@ -21,6 +22,7 @@ MODULES: Final = (
     "consumers.main",
     "deletion.process.logs",
     "gateway.main",
+    "httpcore",
     "recovery.client",
     "recovery.main",
     "recovery.repeating",
