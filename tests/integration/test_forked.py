@@ -48,8 +48,8 @@ async def test_each_ends_with_its_own_code_while_others_start(
 ) -> None:
     read = forkserver.read_signed
 
-    def slowly(file: int) -> int:  # two threads that read one code would both have begun
-        time.sleep(0.01)
+    def slowly(file: int) -> int:
+        time.sleep(0.01)  # so that two threads that read one code have both begun
         return read(file)
 
     monkeypatch.setattr(forkserver, "read_signed", slowly)

@@ -7,7 +7,6 @@ from typing import Final
 
 MODULES: Final = (
     "botdel.actions",
-    "botdel.cli",
     "botdel.dead_letters.command",
     "botdel.doctor.command",
     "botdel.healthcheck",
@@ -26,6 +25,7 @@ MODULES: Final = (
     "recovery.client",
     "recovery.main",
     "recovery.repeating",
+    "typer",
 )
 """By their names: a linter removes an import that nothing uses."""
 
