@@ -17,10 +17,11 @@ from deletion.process.serving import serving
 from tests.browser.stories import told
 from tests.support.visiting import Console
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first has no windows, and takes a third less CPU time."""
 FLAGS = ("--no-sandbox", "--disable-gpu", "--renderer-process-limit=1")
 """Nothing is drawn for anybody to look at, and each renderer costs a start."""
-INSTALL = "Chromium is missing: apt-get install --no-install-recommends chromium"
+INSTALL = "Chromium is missing: apt-get install --no-install-recommends chromium-headless-shell"
 
 
 @dataclass(frozen=True)
