@@ -7,7 +7,6 @@ installed, the tests that need it fail, and say what to install.
 
 import asyncio
 import gc
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +23,7 @@ from deletion.errors import ConfigurationError
 from tests.support import brokers
 from tests.support.clock import VirtualLoop
 from tests.support.paths import TESTS
-from tests.support.pipeline import Pipeline, create_topology
+from tests.support.pipeline import Pipeline, create_topology, delete_subscriptions, pubsub
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,17 +48,12 @@ def pytest_report_header(config: pytest.Config) -> str:
         raise pytest.UsageError(str(error)) from None
 
 
-SHORT_LIVED_JAVA: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""For emulators that run for seconds: to optimise their code costs more than it saves."""
-
-
 LOOKED_FOR_GARBAGE: Final = (50_000, 20, 20)
 """In place of Python's 700, 10 and 10."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the mark of tests that run in virtual time, and start Java for short runs."""
-    os.environ.setdefault("JDK_JAVA_OPTIONS", SHORT_LIVED_JAVA)
+    """Add the mark of tests that run in virtual time."""
     gc.disable()  # until all tests are collected: what is made until then stays
     mark = "virtual_time: in a loop of its own, whose time is virtual (tests/support/clock.py)"
     config.addinivalue_line("markers", mark)
@@ -158,6 +152,8 @@ async def pipeline(
         pipeline = Pipeline(broker.host, mongo.uri, project, database_name, tmp_path, client)
         await create_topology(pipeline)
         yield pipeline
+        async with pubsub(pipeline) as (_, subscriber):
+            await delete_subscriptions(subscriber, project)
 
 
 def pytest_collection_finish() -> None:

@@ -284,7 +284,7 @@ async def test_the_sample_plans_themselves_are_right(look: Look) -> None:
 
 
 @pytest.mark.proves("wrong-plan")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_every_wrong_value_of_the_sample_plans_is_noticed(look: Look, tmp_path: Path) -> None:
     """But for the exceptions, and of these the harmless ones leave the data as it must be."""
     by: dict[str, str | None] = {}

@@ -174,6 +174,12 @@ async def create_topology(pipeline: Pipeline) -> None:
         )
 
 
+async def delete_subscriptions(subscriber: SubscriberAsyncClient, project: str) -> None:
+    """Delete all of a project: the emulator looks at each of them for as long as it runs."""
+    async for each in await subscriber.list_subscriptions(project=f"projects/{project}"):
+        await subscriber.delete_subscription(subscription=each.name)
+
+
 async def register(pipeline: Pipeline) -> None:
     """Register the service, as `botdel topology apply` does; a consumer does so at its start."""
     services = pipeline.client[pipeline.database][SERVICES]
