@@ -146,7 +146,9 @@ async def pipeline(
     database_name: str,
     tmp_path: Path,
 ) -> AsyncIterator[Pipeline]:
-    """A service with data and its topology in place, before any process starts."""
+    """A service with data and its topology in place, before any process starts. Its subscriptions
+    are deleted afterwards.
+    """
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo.uri, timeoutMS=30_000) as client:
         pipeline = Pipeline(broker.host, mongo.uri, project, database_name, tmp_path, client)

@@ -35,9 +35,9 @@ USUAL_ROOTS: Final = (
 MIN_JAVA: Final = 17
 JAVA_WITHIN: Final = 20.0
 """Seconds for `java -version` to answer."""
-JAVA_OPTIONS: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-"""The quick compiler only, and one thread of garbage collection: on two cores the emulator then
-publishes and delivers no slower, for half the CPU time."""
+QUICK_COMPILER: Final = "-XX:TieredStopAtLevel=1"
+"""Java's quick compiler only. On two cores the emulator publishes and delivers as fast as with the
+optimising one, and takes about 40 % less CPU time."""
 HTTP_WITHIN: Final = 2.0
 """Seconds for one answer to a readiness probe of the emulator."""
 
@@ -68,7 +68,7 @@ class PubSubEmulator(LocalBroker):
 
     def command(self, port: int) -> list[str | Path]:
         serve = ("-jar", self._jar, "--host=127.0.0.1", f"--port={port}")
-        return [self._java, *JAVA_OPTIONS, *serve]
+        return [self._java, QUICK_COMPILER, *serve]
 
     async def answers(self, process: ChildProcess, port: int) -> bool:
         if not any(line.endswith(f"listening on {port}") for line in process.lines):

@@ -49,7 +49,7 @@ async def test_each_ends_with_its_own_code_while_others_start(
     read = forkserver.read_signed
 
     def slowly(file: int) -> int:
-        time.sleep(0.01)  # so that two threads that read one code have both begun
+        time.sleep(0.01)  # long enough for a second thread to begin reading the same code
         return read(file)
 
     monkeypatch.setattr(forkserver, "read_signed", slowly)

@@ -29,7 +29,10 @@ BEGUN_WITHIN: Final = 30.0
 
 
 def start_server() -> None:
-    """Start the server now, for tests that count processes; else the first program starts it."""
+    """Start the fork server unless it runs.
+
+    Tests that count processes call this first; otherwise the first program does.
+    """
     multiprocessing.forkserver.ensure_running()
 
 
@@ -45,7 +48,8 @@ class ForkedProcess(ChildProcess):
         )
         with begun, beginning, writer:
             await asyncio.to_thread(start_server)
-            # Not in a thread too: a start reads the exit codes of those that have ended.
+            # In the loop's thread: `start` also reads the exit codes of programs that have ended,
+            # as `_exited` does, and of two threads that read the same code one gets 255.
             process.start()
             writer.close()
             beginning.close()

@@ -175,7 +175,7 @@ async def create_topology(pipeline: Pipeline) -> None:
 
 
 async def delete_subscriptions(subscriber: SubscriberAsyncClient, project: str) -> None:
-    """Delete all of a project: the emulator looks at each of them for as long as it runs."""
+    """Delete the project's subscriptions: each costs the emulator CPU time while it exists."""
     async for each in await subscriber.list_subscriptions(project=f"projects/{project}"):
         await subscriber.delete_subscription(subscription=each.name)
 

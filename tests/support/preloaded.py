@@ -27,7 +27,8 @@ MODULES: Final = (
     "recovery.repeating",
     "typer",
 )
-"""By their names: a linter removes an import that nothing uses."""
+"""By their names: a linter removes an import that nothing uses. `httpcore` too, which httpx imports
+only when it makes a client, and `typer`, which every command needs."""
 
 for name in MODULES:
     import_module(name)
