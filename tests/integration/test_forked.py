@@ -48,7 +48,7 @@ async def test_each_ends_with_its_own_code_while_others_start(
 ) -> None:
     read = forkserver.read_signed
 
-    def slowly(file: int) -> int:
+    def slowly(file: int) -> object:
         time.sleep(0.01)  # long enough for a second thread to begin reading the same code
         return read(file)
 
