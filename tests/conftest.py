@@ -23,7 +23,7 @@ from deletion.errors import ConfigurationError
 from tests.support import brokers
 from tests.support.clock import VirtualLoop
 from tests.support.paths import TESTS
-from tests.support.pipeline import Pipeline, create_topology, delete_subscriptions, pubsub
+from tests.support.pipeline import Pipeline, with_topology
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -146,16 +146,12 @@ async def pipeline(
     database_name: str,
     tmp_path: Path,
 ) -> AsyncIterator[Pipeline]:
-    """A service with data and its topology in place, before any process starts. Its subscriptions
-    are deleted afterwards.
-    """
+    """A service with data and its topology in place, before any process starts."""
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo.uri, timeoutMS=30_000) as client:
         pipeline = Pipeline(broker.host, mongo.uri, project, database_name, tmp_path, client)
-        await create_topology(pipeline)
-        yield pipeline
-        async with pubsub(pipeline) as (_, subscriber):
-            await delete_subscriptions(subscriber, project)
+        async with with_topology(pipeline):
+            yield pipeline
 
 
 def pytest_collection_finish() -> None:

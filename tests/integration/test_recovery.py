@@ -22,7 +22,7 @@ from recovery.client import Exit, recover
 from recovery.mongo_sweeps import MongoSweepStore
 from tests.support.forked import ForkedProcess
 from tests.support.indexed import indexed
-from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology
+from tests.support.pipeline import TOKEN, WITHIN, Pipeline, with_topology
 from tests.support.recovering import (
     HOUR,
     REST,
@@ -46,8 +46,8 @@ async def pipeline(
     database_name: str,
     tmp_path: Path,
 ) -> AsyncIterator[Pipeline]:
-    async with pipeline_at(broker.host, mongo.uri, project, database_name, tmp_path) as pipeline:
-        await create_topology(pipeline)
+    at = (broker.host, mongo.uri, project, database_name, tmp_path)
+    async with pipeline_at(*at) as pipeline, with_topology(pipeline):
         yield pipeline
 
 

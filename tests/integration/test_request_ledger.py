@@ -25,6 +25,7 @@ from tests.support.pipeline import (
     register,
     request_placed,
     until,
+    with_topology,
 )
 from tests.support.recovering import (
     pipeline_at,
@@ -48,9 +49,9 @@ async def pipeline(
 ) -> AsyncIterator[Pipeline]:
     async with pipeline_at(broker.host, mongo.uri, project, database_name, tmp_path) as pipeline:
         pipeline.settings["BOTDEL_MISSING_AFTER_MINUTES"] = "0.02"
-        await create_topology(pipeline)
-        await register(pipeline)
-        yield pipeline
+        async with with_topology(pipeline):
+            await register(pipeline)
+            yield pipeline
 
 
 async def purge(pipeline: Pipeline) -> None:

@@ -7,11 +7,12 @@ session, environment and exit code, and gets real signals.
 
 import asyncio
 import multiprocessing
-import multiprocessing.forkserver
 import os
 import runpy
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, Protocol
@@ -25,15 +26,29 @@ FORKING: Final = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(["tests.support.preloaded"])
 
 BEGUN_WITHIN: Final = 30.0
-"""Seconds for a program to begin, on a machine that does other things as well."""
+"""Seconds for a program to begin, on a machine that does other things as well. They count from when
+the server has forked it: a server that hangs keeps the event loop waiting.
+"""
+
+_STARTING: Final = threading.Lock()
 
 
 def start_server() -> None:
-    """Start the fork server unless it runs.
+    """Start the fork server unless it runs, and wait until its imports are done.
 
     Tests that count processes call this first; otherwise the first program does.
     """
-    multiprocessing.forkserver.ensure_running()
+    with _STARTING:
+        _started()
+
+
+@cache
+def _started() -> None:
+    """Run a program that does nothing: there is no other one yet whose exit code it could read."""
+    nothing = FORKING.Process(target=int)
+    nothing.start()
+    nothing.join()
+    nothing.close()
 
 
 class ForkedProcess(ChildProcess):
@@ -56,11 +71,11 @@ class ForkedProcess(ChildProcess):
             try:
                 async with asyncio.timeout(BEGUN_WITHIN):
                     await _readable(begun)  # it leads its group, or has died
+                output = Output(self._heard)
+                await Forked(process, output).read(reader)
             except BaseException:
                 process.kill()
                 raise
-        output = Output(self._heard)
-        await Forked(process, output).read(reader)
         return output
 
 

@@ -35,6 +35,8 @@ ACK_DEADLINE = 10
 """Seconds; Pub/Sub's minimum. Messages that a killed process had pulled come back after it."""
 WITHIN = 90.0
 """Seconds; far longer than anything takes that a test waits for."""
+DELETED_WITHIN = 20.0
+"""Seconds for the broker to delete the subscriptions of a test."""
 TOKEN = "a-token-for-tests-alone"
 
 
@@ -174,10 +176,18 @@ async def create_topology(pipeline: Pipeline) -> None:
         )
 
 
-async def delete_subscriptions(subscriber: SubscriberAsyncClient, project: str) -> None:
-    """Delete the project's subscriptions: each costs the emulator CPU time while it exists."""
-    async for each in await subscriber.list_subscriptions(project=f"projects/{project}"):
-        await subscriber.delete_subscription(subscription=each.name)
+@asynccontextmanager
+async def with_topology(pipeline: Pipeline) -> AsyncIterator[None]:
+    """The topology of the pipeline, and in the end no subscription in its project: each costs the
+    emulator CPU time while it exists.
+    """
+    await create_topology(pipeline)
+    yield
+    async with asyncio.timeout(DELETED_WITHIN), pubsub(pipeline) as (_, subscriber):
+        async for each in await subscriber.list_subscriptions(
+            project=f"projects/{pipeline.project}"
+        ):
+            await subscriber.delete_subscription(subscription=each.name)
 
 
 async def register(pipeline: Pipeline) -> None:
