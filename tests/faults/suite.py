@@ -22,7 +22,7 @@ from tests.faults.injector import Injector, Tell
 from tests.faults.schedule import RECOVERY, Kind, Schedule
 from tests.faults.stage import Stage, staged
 from tests.faults.verdict import Fate, Records, broken, records, unsettled
-from tests.support.forked import start_server
+from tests.support.forked import TODAY
 from tests.support.ledger import Entry, What, read_ledger
 from tests.support.pipeline import WITHIN
 
@@ -54,7 +54,7 @@ async def play(
     """Let the faults of the schedule befall so many deletions, asked for within `seconds`, over a
     `broker` that is started here.
     """
-    start_server()
+    TODAY.start()
     already = _children()
     async with staged(schedule, folder, broker) as stage:
         rng = random.Random(schedule.seed)  # noqa: S311

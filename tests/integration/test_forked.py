@@ -2,18 +2,21 @@
 
 import ast
 import asyncio
-import multiprocessing
+import random
 import signal
 import sys
 import time
-from multiprocessing import forkserver
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.support.forked import ForkedProcess
+from tests.support import fork_server
+from tests.support.forked import TODAY, ForkedProcess, ForkServer
 from tests.support.paths import ROOT
-from tests.support.polling import SOON, eventually, runs
+from tests.support.polling import SOON, eventually, frozen, runs
 
 LASTS = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 
@@ -24,9 +27,21 @@ def program(tmp_path: Path) -> Path:
     return tmp_path / "program.py"
 
 
-def forked(program: Path, text: str, *arguments: str, **env: str) -> ForkedProcess:
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    """A fork server of the test's own."""
+    server = ForkServer([], "-m", fork_server.__name__)
+    server.start()
+    yield server
+    server.stop()
+
+
+def forked(
+    program: Path, text: str, *arguments: str, server: ForkServer = TODAY, **env: str
+) -> ForkedProcess:
     program.write_text(text)
-    return ForkedProcess("program", [program.stem, *arguments], env=env, cwd=program.parent)
+    argv = [program.stem, *arguments]
+    return ForkedProcess("program", argv, env=env, cwd=program.parent, server=server)
 
 
 async def test_both_outputs_are_heard_in_order_and_it_ends_with_its_code(program: Path) -> None:
@@ -43,17 +58,8 @@ async def test_its_arguments_environment_and_folder_are_its_own(program: Path) -
     assert list(process.lines) == [f"['a', 'b c'] x {program.parent} __main__"]
 
 
-async def test_each_ends_with_its_own_code_while_others_start(
-    program: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = forkserver.read_signed
-
-    def slowly(file: int) -> object:
-        time.sleep(0.01)  # long enough for a second thread to begin reading the same code
-        return read(file)
-
-    monkeypatch.setattr(forkserver, "read_signed", slowly)
-    codes = range(20)
+async def test_each_ends_with_its_own_code_while_others_start(program: Path) -> None:
+    codes = range(50)
     text = "import os, sys; os._exit(int(sys.argv[1]))"
 
     async def ended(code: int) -> int:
@@ -67,6 +73,20 @@ async def test_an_error_is_shown_and_ends_it_with_1(program: Path) -> None:
     async with forked(program, "raise ValueError('odd')") as process:
         assert await process.wait(SOON) == 1
     assert process.lines[-1] == "ValueError: odd"
+
+
+async def test_its_threads_end_and_what_it_has_registered_is_called_before_it_exits(
+    program: Path,
+) -> None:
+    text = """
+import atexit, sys, threading, time
+atexit.register(print, "registered")
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+sys.exit("a reason")
+"""
+    async with forked(program, text) as process:
+        assert await process.wait(SOON) == 1
+    assert list(process.lines) == ["a reason", "thread", "registered"]
 
 
 async def test_what_the_commands_import_is_there_and_its_own_imports_are_seen_by_no_other(
@@ -126,20 +146,58 @@ async def test_a_kill_at_its_beginning_ends_it(program: Path) -> None:
         assert await process.wait(SOON) == -signal.SIGKILL
 
 
-def never_begins(*_: object) -> None:
-    time.sleep(SOON)  # longer than BEGUN_WITHIN
-
-
 async def test_a_program_that_does_not_begin_is_an_error_in_time_and_ends(
-    program: Path, monkeypatch: pytest.MonkeyPatch
+    program: Path, server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.support.forked._become", never_begins)
     monkeypatch.setattr("tests.support.forked.BEGUN_WITHIN", 0.5)
     asked = time.monotonic()
-    with pytest.raises(TimeoutError):
-        await forked(program, LASTS).start()
+    async with frozen(server.pid):
+        with pytest.raises(TimeoutError):
+            await forked(program, LASTS, server=server).start()
     assert time.monotonic() - asked < SOON / 2
-    await eventually(lambda: not multiprocessing.active_children())
+    await nothing_runs_of(server)
+
+
+async def test_a_start_that_is_cancelled_leaves_no_program(
+    program: Path, server: ForkServer
+) -> None:
+    rng, cancelled = random.Random(0), 0  # noqa: S311
+    for _ in range(50):
+        process = forked(program, LASTS, server=server)
+        start = asyncio.create_task(process.start())
+        await asyncio.sleep(rng.uniform(0, 0.01))  # it may be anywhere in its beginning
+        start.cancel()
+        with suppress(asyncio.CancelledError):
+            await start
+        cancelled += not process.running
+        await process.stop()
+    assert cancelled
+    await nothing_runs_of(server)
+
+
+async def test_a_program_whose_server_is_killed_ends_as_killed(
+    program: Path, server: ForkServer
+) -> None:
+    async with forked(program, LASTS, server=server) as process:
+        await process.wait_for_line(str.isdigit, SOON)
+        server.stop()
+        assert await process.wait(SOON) == -signal.SIGKILL
+
+
+async def test_a_server_that_cannot_import_says_so_at_once(program: Path) -> None:
+    broken = ForkServer(["no_such_module"], "-m", fork_server.__name__)
+    try:
+        with pytest.raises((RuntimeError, ConnectionError)):
+            await forked(program, LASTS, server=broken).start()
+    finally:
+        broken.stop()
+
+
+async def nothing_runs_of(server: ForkServer) -> None:
+    """Wait until a server has answered every request, and none of its programs runs."""
+    async with ForkedProcess("last", ["this"], server=server) as last:
+        assert await last.wait(SOON) == 0
+    await eventually(lambda: not psutil.Process(server.pid).children())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can promise it")

@@ -1,81 +1,173 @@
 """Python programs that start in milliseconds, forked from a process that has done the imports.
 
-Imports are most of the cost of a short command: half a second or more of a core. The standard
-library's fork server does them once. Each program is still a separate process, with its own
-session, environment and exit code, and gets real signals.
+Imports are most of the cost of a short command: half a second or more of a core. A fork server does
+them once. Each program is still a separate process, with its own session, environment and exit
+code, and gets real signals.
 """
 
 import asyncio
-import multiprocessing
+import atexit
+import json
 import os
-import runpy
+import signal
+import socket
+import subprocess
 import sys
-import threading
-from collections.abc import Mapping, Sequence
-from functools import cache
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from tempfile import TemporaryDirectory
+from typing import Final
 
+from botdel.local import run_with_parent
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.output import Output
 from botdel.local.processes import ChildProcess
-from botdel.local.run_with_parent import end_with_parent
+from tests.support import fork_server
+from tests.support.paths import ROOT
 
-FORKING: Final = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(["tests.support.preloaded"])
-
-BEGUN_WITHIN: Final = 30.0
-"""Seconds for a program to begin, on a machine that does other things as well. They count from when
-the server has forked it: a server that hangs keeps the event loop waiting.
+MODULES: Final = (
+    "botdel.actions",
+    "botdel.dead_letters.command",
+    "botdel.doctor.command",
+    "botdel.healthcheck",
+    "botdel.jobs",
+    "botdel.jobs_retry",
+    "botdel.local.broker.command",
+    "botdel.plan",
+    "botdel.requests",
+    "botdel.services",
+    "botdel.topology",
+    "console.main",
+    "consumers.main",
+    "deletion.process.logs",
+    "gateway.main",
+    "httpcore",
+    "recovery.client",
+    "recovery.main",
+    "recovery.repeating",
+    "typer",
+)
+"""What the product's processes import: `httpcore` too, which httpx imports only when it makes a
+client, and `typer`, which every command needs.
 """
+BEGUN_WITHIN: Final = 60.0
+"""Seconds for a program to begin, the first one after all imports."""
 
-_STARTING: Final = threading.Lock()
 
+class ForkServer:
+    """A process that forks programs. It ends with this one, or when it is stopped.
 
-def start_server() -> None:
-    """Start the fork server unless it runs, and wait until its imports are done.
-
-    Tests that count processes call this first; otherwise the first program does.
+    `python` are the options of Python that run `fork_server`.
     """
-    with _STARTING:
-        _started()
+
+    def __init__(
+        self, modules: Sequence[str], *python: str, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._modules = modules
+        self._python = python
+        self._env = dict(env or {})
+        self._folder: TemporaryDirectory[str] | None = None
+
+    def start(self) -> None:
+        """Start it unless it runs; it takes requests at once, and serves them after its imports.
+
+        Called in the thread of the event loop: it ends with the thread that starts it.
+        """
+        if self._folder is not None:
+            return
+        self._folder = TemporaryDirectory(prefix="forked-")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._address)
+            listener.listen()
+            file = listener.fileno()
+            shim = [sys.executable, "-I", "-S", run_with_parent.__file__, str(os.getpid())]
+            self._process = subprocess.Popen(
+                [*shim, sys.executable, *self._python, str(file), *self._modules],
+                pass_fds=[file],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self._env},
+                cwd=ROOT,
+                start_new_session=True,
+            )
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Kill it, and with it the programs that still run."""
+        if self._folder is not None:
+            self._process.kill()
+            self._process.wait()
+            self._folder.cleanup()
+            self._folder = None
+
+    def ask(self, request: fork_server.Request, output: int) -> socket.socket:
+        """Ask for a program that prints to `output`; return the connection that tells of it."""
+        self.start()
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(fork_server.SENT_WITHIN)
+            connection.connect(self._address)
+            socket.send_fds(connection, [b"\0"], [output])
+            connection.sendall(json.dumps(request).encode() + b"\n")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def _address(self) -> str:
+        assert self._folder is not None
+        return f"{self._folder.name}/socket"
 
 
-@cache
-def _started() -> None:
-    """Run a program that does nothing: there is no other one yet whose exit code it could read."""
-    nothing = FORKING.Process(target=int)
-    nothing.start()
-    nothing.join()
-    nothing.close()
+TODAY: Final = ForkServer(MODULES, "-m", fork_server.__name__)
+"""Of the code of this repository. Tests that count processes start it first."""
 
 
 class ForkedProcess(ChildProcess):
-    """`python -m MODULE ARGUMENT…` as a `ChildProcess`; `argv` is the module and its arguments."""
+    """A program of a fork server as a `ChildProcess`.
+
+    `argv` is a module, or a script whose name ends in .py, and the arguments.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+        server: ForkServer = TODAY,
+    ) -> None:
+        super().__init__(name, argv, env=env, cwd=cwd, on_line=on_line)
+        self._server = server
 
     async def _launch(self) -> Output:
-        reader, writer = FORKING.Pipe(duplex=False)
-        begun, beginning = FORKING.Pipe(duplex=False)
-        process = FORKING.Process(
-            target=_become,
-            args=(self._argv, {**os.environ, **self._env}, self._cwd, writer, beginning),
-        )
-        with begun, beginning, writer:
-            await asyncio.to_thread(start_server)
-            # In the loop's thread: `start` also reads the exit codes of programs that have ended,
-            # as `_exited` does, and of two threads that read the same code one gets 255.
-            process.start()
-            writer.close()
-            beginning.close()
-            try:
-                async with asyncio.timeout(BEGUN_WITHIN):
-                    await _readable(begun)  # it leads its group, or has died
-                output = Output(self._heard)
-                await Forked(process, output).read(reader)
-            except BaseException:
-                process.kill()
-                raise
+        program, *arguments = self._argv
+        env, cwd = {**os.environ, **self._env}, str(self._cwd or Path.cwd())
+        request = {"program": program, "arguments": arguments, "env": env, "cwd": cwd}
+        output = Output(self._heard)
+        forked = Forked(output)
+        loop = asyncio.get_running_loop()
+        reader, writer = os.pipe()
+        try:
+            printed = os.fdopen(reader, "rb", buffering=0)
+            await loop.connect_read_pipe(lambda: Printed(forked), printed)
+            connection = self._server.ask(request, writer)
+        finally:
+            os.close(writer)
+        try:
+            await loop.create_unix_connection(lambda: forked, sock=connection)
+            async with asyncio.timeout(BEGUN_WITHIN):
+                await forked.begun
+        except BaseException:
+            forked.close()
+            raise
         return output
 
 
@@ -88,106 +180,83 @@ class ForkedBroker(EmbeddedBroker):
         return ForkedProcess(self.name, argv, on_line=self.on_line)
 
 
-async def _readable(connection: Connection) -> None:
-    """Return once there is something to read, or the other end is closed."""
-    loop, seen = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(connection.fileno(), seen.set)
-    try:
-        await seen.wait()
-    finally:
-        loop.remove_reader(connection.fileno())
-
-
-class Program(Protocol):
-    """A forked process, as `multiprocessing` describes one."""
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id."""
-
-    @property
-    def sentinel(self) -> int:
-        """A file that is readable once it has ended."""
-
-    @property
-    def exitcode(self) -> int | None:
-        """The exit code, after `join`."""
-
-    def join(self) -> None:
-        """Learn the exit code; called once it has ended."""
-
-    def close(self) -> None:
-        """Close its files; called at the end."""
-
-
 class Forked(asyncio.SubprocessTransport, asyncio.Protocol):
-    """Passes a forked process's output to an `Output`, as asyncio does for its subprocesses."""
+    """Tells an `Output` of a forked program, as asyncio tells of its subprocesses.
 
-    def __init__(self, process: Program, output: Output) -> None:
+    It is the protocol of the connection to the fork server. `begun` is done once the program leads
+    its session.
+    """
+
+    def __init__(self, output: Output) -> None:
         super().__init__()
-        self._process = process
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._output = output
-        self._open = {"process", "pipe"}
-        output.connection_made(self)
-        asyncio.get_running_loop().add_reader(process.sentinel, self._exited)
-
-    async def read(self, reader: Connection) -> None:
-        pipe = os.fdopen(os.dup(reader.fileno()), "rb", buffering=0)
-        reader.close()
-        await asyncio.get_running_loop().connect_read_pipe(lambda: self, pipe)
+        self._connection: asyncio.BaseTransport | None = None
+        self._pid = 0
+        self._code: int | None = None
+        self._line = b""
+        self._open = {"program", "pipe"}
 
     def get_pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
+        return self._pid
 
     def get_returncode(self) -> int | None:
-        return self._process.exitcode
+        return self._code
 
     def close(self) -> None:
-        self._process.close()
+        """Hang up, which kills the program if it runs."""
+        self.begun.cancel()
+        if self._connection is not None:
+            self._connection.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Of the pipe."""
+        self._connection = transport
 
     def data_received(self, data: bytes) -> None:
-        self._output.pipe_data_received(1, data)
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            what, number = line.decode().split()
+            if what == fork_server.BEGUN and not self.begun.done():
+                self._pid = int(number)
+                self._output.connection_made(self)
+                self.begun.set_result(None)
+            elif what == fork_server.ENDED:
+                self._has_ended(int(number))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._output.pipe_connection_lost(1, exc)
-        self._ended("pipe")
+        """If the code is unknown, the server has been killed, and with it the program."""
+        if self._code is None:
+            self._has_ended(-signal.SIGKILL)
 
-    def _exited(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._process.sentinel)
-        self._process.join()
-        self._output.process_exited()
-        self._ended("process")
+    def _has_ended(self, code: int) -> None:
+        self._code = code
+        if self._pid:
+            self._output.process_exited()
+            self.lose("program")
+        elif not self.begun.done():
+            self.begun.set_exception(RuntimeError(f"it has ended before it began, with {code}"))
 
-    def _ended(self, part: str) -> None:
+    def printed(self, data: bytes) -> None:
+        """Something that the program has printed."""
+        self._output.pipe_data_received(1, data)
+
+    def lose(self, part: str) -> None:
+        """The program or its pipe has ended."""
+        if part == "pipe":
+            self._output.pipe_connection_lost(1, None)
         self._open.discard(part)
         if not self._open:
             self._output.connection_lost(None)
 
 
-def _become(
-    argv: Sequence[str],
-    env: Mapping[str, str],
-    cwd: Path | None,
-    output: Connection,
-    beginning: Connection,
-) -> None:
-    """In the new process: start a session, and run the module as `python -m` does."""
-    os.setsid()
-    end_with_parent()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for given, number in ((nothing, 0), (output.fileno(), 1), (output.fileno(), 2)):
-        os.dup2(given, number)
-    output.close()
-    os.environ.clear()
-    os.environ.update(env)
-    if cwd is not None:
-        os.chdir(cwd)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    sys.path.insert(0, str(Path.cwd()))
-    sys.argv = list(argv)
-    beginning.close()
-    runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+class Printed(asyncio.Protocol):
+    """The pipe that a forked program prints to."""
+
+    def __init__(self, forked: Forked) -> None:
+        self._forked = forked
+
+    def data_received(self, data: bytes) -> None:
+        self._forked.printed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forked.lose("pipe")

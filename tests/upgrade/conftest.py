@@ -1,6 +1,6 @@
 """The code of the last release, unpacked once, and an installation for each test."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,10 @@ def last_release() -> Release:
 
 
 @pytest.fixture(scope="session")
-async def old(
-    last_release: Release, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Code]:
+def old(last_release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Code]:
     """Its code, ready to run."""
     code = last_release.unpack(tmp_path_factory.mktemp("released"))
-    async with forking(code, tmp_path_factory.mktemp("forking")) as forked:
+    with forking(code) as forked:
         yield forked
 
 

@@ -1,0 +1,166 @@
+"""Forks programs from one process that has imported what they need.
+
+`python fork_server.py FILE MODULE…` imports the modules and then runs one program for each
+connection to the Unix socket whose file descriptor is FILE. A client sends the file that the
+program prints to, and what to run as one JSON object in a line. It gets the line `begun PID` once
+the program leads a session of its own, and `ended CODE` when it has ended. A program whose client
+hangs up is killed. Only the standard library is used, because the modules may be those of a
+release.
+"""
+
+import atexit
+import ctypes
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+BEGUN: Final = "begun"
+ENDED: Final = "ended"
+SENT_WITHIN: Final = 5.0
+"""Seconds that a client has for sending its request: meanwhile all others wait."""
+PR_SET_PDEATHSIG: Final = 1
+
+Request = dict[str, Any]
+
+
+def next_program(listener: socket.socket) -> Request:
+    """Serve until this process is killed; return, in each process that is to become a program, what
+    it is to run.
+    """
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wakes)
+    clients: dict[int, socket.socket] = {}
+    while True:
+        watched: list[Any] = [listener, woken, *clients.values()]
+        ready, _, _ = select.select(watched, [], [])
+        if woken in ready:
+            os.read(woken, select.PIPE_BUF)
+            tell_codes(clients)
+        kill_unwanted(clients, ready)
+        if listener not in ready:
+            continue
+        client, _ = listener.accept()
+        try:
+            request, output = received(client)
+        except (OSError, ValueError):  # its process has died
+            client.close()
+            continue
+        if program := os.fork():
+            os.close(output)
+            clients[program] = client
+            continue
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for each in (listener, *clients.values()):
+            each.close()
+        os.close(woken)
+        os.close(wakes)
+        begin(client, output)
+        return request
+
+
+def tell_codes(clients: dict[int, socket.socket]) -> None:
+    """Tell their clients the exit codes of the programs that have ended."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            program, status = ended
+            code = os.waitstatus_to_exitcode(status)
+            if client := clients.pop(program, None):
+                with client, suppress(OSError):
+                    client.sendall(f"{ENDED} {code}\n".encode())
+
+
+def kill_unwanted(clients: dict[int, socket.socket], ready: list[Any]) -> None:
+    """Kill the programs whose clients have hung up: nothing else is to be read from a client."""
+    for program in [program for program, client in clients.items() if client in ready]:
+        os.kill(program, signal.SIGKILL)
+        clients.pop(program).close()
+
+
+def received(client: socket.socket) -> tuple[Request, int]:
+    """What a client sends: what to run, and the file that it prints to."""
+    client.settimeout(SENT_WITHIN)
+    _, [output], _, _ = socket.recv_fds(client, 1, 1)
+    with client.makefile("rb") as sent:
+        return json.loads(sent.readline()), output
+
+
+def begin(client: socket.socket, output: int) -> None:
+    """Lead a session that ends with the server, with nothing to read, and print to `output`."""
+    os.setsid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for given, number in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(given, number)
+    os.close(nothing)
+    os.close(output)
+    with client:
+        client.sendall(f"{BEGUN} {os.getpid()}\n".encode())
+
+
+def become(program: str, arguments: list[str], env: dict[str, str], cwd: str) -> None:
+    """Run a module as `python -m` does, or a script, whose name ends in .py."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.argv = [program, *arguments]
+    if program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+        return
+    if not sys.flags.safe_path:
+        sys.path.insert(0, cwd)
+    runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+def ended(request: Request) -> int:
+    """Run a program to its end; return the exit code that Python would end it with."""
+    try:
+        become(**request)
+    except SystemExit as exit:
+        if exit.code is None or isinstance(exit.code, int):
+            return exit.code or 0
+        print(exit.code, file=sys.stderr)
+        return 1
+    except BaseException:  # noqa: BLE001 - it is shown, and ends the program
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End as Python does, but take nothing apart: that would copy most of the server's memory."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    """Import, serve, and in each program that is asked for, run it."""
+    for name in sys.argv[2:]:
+        import_module(name)
+    if threading.active_count() > 1:
+        raise RuntimeError("an import has started a thread, which a fork would lose")
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as listener:
+        request = next_program(listener)
+    leave(ended(request))
+
+
+if __name__ == "__main__":
+    main()
