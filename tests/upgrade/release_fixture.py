@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from botdel.local.database import EmbeddedMongo
+from tests.release.distributions import unpack
 from tests.support.paths import ROOT
 from tests.upgrade.goldens import documents_of, golden_folder, write_goldens
 from tests.upgrade.releases import RELEASED, SUMS, Release, release_of
@@ -39,7 +40,7 @@ def git(*arguments: str) -> bytes:
 def build(commit: str, folder: Path) -> Path:
     """Build the wheel of a commit in `folder`, with the time of the commit, and return its path."""
     with tarfile.open(fileobj=io.BytesIO(git("archive", commit))) as source:
-        source.extractall(folder / "source", filter="data")
+        unpack(source, folder / "source")
     committed = git("log", "-1", "--format=%ct", commit).decode().strip()
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     subprocess.run(
