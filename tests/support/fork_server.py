@@ -1,11 +1,11 @@
 """Forks programs from one process that has imported what they need.
 
-`python fork_server.py FILE MODULE…` imports the modules and then runs one program for each
-connection to the Unix socket whose file descriptor is FILE. A client sends the file that the
-program prints to, and what to run as one JSON object in a line. It gets the line `begun PID` once
-the program leads a session of its own, and `ended CODE` when it has ended. A program whose client
-hangs up is killed. Only the standard library is used, because the modules may be those of a
-release.
+`python fork_server.py FILE MODULE…` imports the modules, and then runs one program for each request
+from the Unix socket whose file descriptor is FILE, until its other end is closed. A request is one
+byte with two files: what the program prints to, and the client, a socket that holds what to run as
+one JSON object in a line. The client gets the line `begun PID` once the program leads a session of
+its own, and `ended CODE` when it has ended. A program whose client hangs up is killed. Only the
+standard library is used, because the modules may be those of a release.
 """
 
 import atexit
@@ -26,16 +26,14 @@ from typing import Any, Final, NoReturn
 
 BEGUN: Final = "begun"
 ENDED: Final = "ended"
-SENT_WITHIN: Final = 5.0
-"""Seconds that a client has for sending its request: meanwhile all others wait."""
 PR_SET_PDEATHSIG: Final = 1
 
 Request = dict[str, Any]
 
 
-def next_program(listener: socket.socket) -> Request:
-    """Serve until this process is killed; return, in each process that is to become a program, what
-    it is to run.
+def next_program(requests: socket.socket) -> Request:
+    """Serve; return, in each process that is to become a program, what it is to run. Raises
+    SystemExit when there are no more requests.
     """
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
@@ -43,27 +41,26 @@ def next_program(listener: socket.socket) -> Request:
     signal.set_wakeup_fd(wakes)
     clients: dict[int, socket.socket] = {}
     while True:
-        watched: list[Any] = [listener, woken, *clients.values()]
+        watched: list[Any] = [requests, woken, *clients.values()]
         ready, _, _ = select.select(watched, [], [])
         if woken in ready:
             os.read(woken, select.PIPE_BUF)
             tell_codes(clients)
         kill_unwanted(clients, ready)
-        if listener not in ready:
+        if requests not in ready:
             continue
-        client, _ = listener.accept()
-        try:
-            request, output = received(client)
-        except (OSError, ValueError):  # its process has died
-            client.close()
-            continue
+        _, files, _, _ = socket.recv_fds(requests, 1, 2)
+        if not files:
+            sys.exit()
+        output, client = files[0], socket.socket(fileno=files[1])
+        request = received(client)
         if program := os.fork():
             os.close(output)
             clients[program] = client
             continue
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for each in (listener, *clients.values()):
+        for each in (requests, *clients.values()):
             each.close()
         os.close(woken)
         os.close(wakes)
@@ -89,12 +86,11 @@ def kill_unwanted(clients: dict[int, socket.socket], ready: list[Any]) -> None:
         clients.pop(program).close()
 
 
-def received(client: socket.socket) -> tuple[Request, int]:
-    """What a client sends: what to run, and the file that it prints to."""
-    client.settimeout(SENT_WITHIN)
-    _, [output], _, _ = socket.recv_fds(client, 1, 1)
+def received(client: socket.socket) -> Request:
+    """What a client wants to run."""
     with client.makefile("rb") as sent:
-        return json.loads(sent.readline()), output
+        request: Request = json.loads(sent.readline())
+    return request
 
 
 def begin(client: socket.socket, output: int) -> None:
@@ -157,8 +153,8 @@ def main() -> None:
     if threading.active_count() > 1:
         raise RuntimeError("an import has started a thread, which a fork would lose")
     gc.freeze()
-    with socket.socket(fileno=int(sys.argv[1])) as listener:
-        request = next_program(listener)
+    with socket.socket(fileno=int(sys.argv[1])) as requests:
+        request = next_program(requests)
     leave(ended(request))
 
 

@@ -6,7 +6,6 @@ code, and gets real signals.
 """
 
 import asyncio
-import atexit
 import json
 import os
 import signal
@@ -15,10 +14,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
-from botdel.local import run_with_parent
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.output import Output
 from botdel.local.processes import ChildProcess
@@ -50,6 +47,8 @@ MODULES: Final = (
 """What the product's processes import: `httpcore` too, which httpx imports only when it makes a
 client, and `typer`, which every command needs.
 """
+SENT_WITHIN: Final = 5.0
+"""Seconds for sending a request, which takes none unless its buffer is full."""
 BEGUN_WITHIN: Final = 60.0
 """Seconds for a program to begin, the first one after all imports."""
 
@@ -66,62 +65,50 @@ class ForkServer:
         self._modules = modules
         self._python = python
         self._env = dict(env or {})
-        self._folder: TemporaryDirectory[str] | None = None
+        self._requests: socket.socket | None = None
 
-    def start(self) -> None:
-        """Start it unless it runs; it takes requests at once, and serves them after its imports.
-
-        Called in the thread of the event loop: it ends with the thread that starts it.
+    def start(self) -> socket.socket:
+        """Start it unless it runs; return the socket for requests, which it takes at once and
+        serves after its imports.
         """
-        if self._folder is not None:
-            return
-        self._folder = TemporaryDirectory(prefix="forked-")
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self._address)
-            listener.listen()
-            file = listener.fileno()
-            shim = [sys.executable, "-I", "-S", run_with_parent.__file__, str(os.getpid())]
-            self._process = subprocess.Popen(
-                [*shim, sys.executable, *self._python, str(file), *self._modules],
-                pass_fds=[file],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **self._env},
-                cwd=ROOT,
-                start_new_session=True,
-            )
-        atexit.register(self.stop)
+        if self._requests is None:
+            self._requests, theirs = socket.socketpair()
+            self._requests.settimeout(SENT_WITHIN)
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, *self._python, str(theirs.fileno()), *self._modules],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, **self._env},
+                    cwd=ROOT,
+                    start_new_session=True,
+                )
+        return self._requests
 
     def stop(self) -> None:
         """Kill it, and with it the programs that still run."""
-        if self._folder is not None:
+        if self._requests is not None:
+            self._requests.close()
             self._process.kill()
             self._process.wait()
-            self._folder.cleanup()
-            self._folder = None
 
     def ask(self, request: fork_server.Request, output: int) -> socket.socket:
         """Ask for a program that prints to `output`; return the connection that tells of it."""
-        self.start()
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.settimeout(fork_server.SENT_WITHIN)
-            connection.connect(self._address)
-            socket.send_fds(connection, [b"\0"], [output])
-            connection.sendall(json.dumps(request).encode() + b"\n")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                ours.settimeout(SENT_WITHIN)
+                ours.sendall(json.dumps(request).encode() + b"\n")  # first: nobody waits for it
+                socket.send_fds(self.start(), [b"\0"], [output, theirs.fileno()])
+            except BaseException:
+                ours.close()
+                raise
+        return ours
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
-
-    @property
-    def _address(self) -> str:
-        assert self._folder is not None
-        return f"{self._folder.name}/socket"
 
 
 TODAY: Final = ForkServer(MODULES, "-m", fork_server.__name__)
