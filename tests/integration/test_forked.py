@@ -30,18 +30,17 @@ def program(tmp_path: Path) -> Path:
 @pytest.fixture
 def server() -> Iterator[ForkServer]:
     """A fork server of the test's own."""
-    server = ForkServer([], "-m", fork_server.__name__)
-    server.start()
-    yield server
-    server.stop()
+    with ForkServer([], "-m", fork_server.__name__) as server:
+        yield server
 
 
 def forked(
     program: Path, text: str, *arguments: str, server: ForkServer = TODAY, **env: str
 ) -> ForkedProcess:
     program.write_text(text)
-    argv = [program.stem, *arguments]
-    return ForkedProcess("program", argv, env=env, cwd=program.parent, server=server)
+    process = ForkedProcess("program", [program.stem, *arguments], env=env, cwd=program.parent)
+    process.server = server
+    return process
 
 
 async def test_both_outputs_are_heard_in_order_and_it_ends_with_its_code(program: Path) -> None:
@@ -185,17 +184,18 @@ async def test_a_program_whose_server_is_killed_ends_as_killed(
 
 
 async def test_a_server_that_cannot_import_says_so_at_once(program: Path) -> None:
-    broken = ForkServer(["no_such_module"], "-m", fork_server.__name__)
-    try:
-        with pytest.raises((RuntimeError, ConnectionError)):
-            await forked(program, LASTS, server=broken).start()
-    finally:
-        broken.stop()
+    with (
+        ForkServer(["no_such_module"], "-m", fork_server.__name__) as broken,
+        pytest.raises((RuntimeError, ConnectionError)),
+    ):
+        await forked(program, LASTS, server=broken).start()
 
 
 async def nothing_runs_of(server: ForkServer) -> None:
     """Wait until a server has answered every request, and none of its programs runs."""
-    async with ForkedProcess("last", ["this"], server=server) as last:
+    last = ForkedProcess("last", ["this"])
+    last.server = server
+    async with last:
         assert await last.wait(SOON) == 0
     await eventually(lambda: not psutil.Process(server.pid).children())
 

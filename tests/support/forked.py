@@ -12,9 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.output import Output
@@ -66,6 +66,13 @@ class ForkServer:
         self._python = python
         self._env = dict(env or {})
         self._requests: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> socket.socket:
         """Start it unless it runs; return the socket for requests, which it takes at once and
@@ -121,18 +128,8 @@ class ForkedProcess(ChildProcess):
     `argv` is a module, or a script whose name ends in .py, and the arguments.
     """
 
-    def __init__(
-        self,
-        name: str,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        on_line: Callable[[str], None] | None = None,
-        server: ForkServer = TODAY,
-    ) -> None:
-        super().__init__(name, argv, env=env, cwd=cwd, on_line=on_line)
-        self._server = server
+    server: ForkServer = TODAY
+    """Another one is set before the start."""
 
     async def _launch(self) -> Output:
         program, *arguments = self._argv
@@ -144,8 +141,8 @@ class ForkedProcess(ChildProcess):
         reader, writer = os.pipe()
         try:
             printed = os.fdopen(reader, "rb", buffering=0)
-            await loop.connect_read_pipe(lambda: Printed(forked), printed)
-            connection = self._server.ask(request, writer)
+            await loop.connect_read_pipe(lambda: Printed(forked, output), printed)
+            connection = self.server.ask(request, writer)
         finally:
             os.close(writer)
         try:
@@ -223,14 +220,8 @@ class Forked(asyncio.SubprocessTransport, asyncio.Protocol):
         elif not self.begun.done():
             self.begun.set_exception(RuntimeError(f"it has ended before it began, with {code}"))
 
-    def printed(self, data: bytes) -> None:
-        """Something that the program has printed."""
-        self._output.pipe_data_received(1, data)
-
     def lose(self, part: str) -> None:
         """The program or its pipe has ended."""
-        if part == "pipe":
-            self._output.pipe_connection_lost(1, None)
         self._open.discard(part)
         if not self._open:
             self._output.connection_lost(None)
@@ -239,11 +230,13 @@ class Forked(asyncio.SubprocessTransport, asyncio.Protocol):
 class Printed(asyncio.Protocol):
     """The pipe that a forked program prints to."""
 
-    def __init__(self, forked: Forked) -> None:
+    def __init__(self, forked: Forked, output: Output) -> None:
         self._forked = forked
+        self._output = output
 
     def data_received(self, data: bytes) -> None:
-        self._forked.printed(data)
+        self._output.pipe_data_received(1, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._output.pipe_connection_lost(1, exc)
         self._forked.lose("pipe")

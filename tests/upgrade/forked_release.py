@@ -36,16 +36,13 @@ class ForkingCode(Code):
         self, name: str, program: Program, arguments: Sequence[str], env: Env, cwd: Path | None
     ) -> ChildProcess:
         argv, found = (str(program), *arguments), {**env, **self.paths}
-        called = f"{name} {self.version}"
-        return ForkedProcess(called, argv, env=found, cwd=cwd, server=self.server)
+        process = ForkedProcess(f"{name} {self.version}", argv, env=found, cwd=cwd)
+        process.server = self.server
+        return process
 
 
 @contextmanager
 def forking(code: Code) -> Iterator[ForkingCode]:
     """The same version, with a fork server."""
-    server = ForkServer(MODULES, "-P", fork_server.__file__, env=code.paths)
-    server.start()
-    try:
+    with ForkServer(MODULES, "-P", fork_server.__file__, env=code.paths) as server:
         yield ForkingCode(code.version, code.folder, server)
-    finally:
-        server.stop()
