@@ -34,56 +34,27 @@ pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
 
 
 @pytest.mark.proves("no-process-left")
-async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(
+async def test_local_up_ends_with_any_of_its_processes_and_starts_again_until_ctrl_c(
     broker: LocalBroker, tmp_path: Path
 ) -> None:
+    (tmp_path / "chat.yaml").write_text(CHAT)
     taken = {port for port in default_ports().values() if not is_free(port)}  # by another test
     async with local_up(tmp_path) as up:
         await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
-        children = psutil.Process(up.pid).children(recursive=True)
-        assert len(children) >= 10, "four servers, gateway, recovery, four consumers"
-
+        assert "registered, but" not in "\n".join(up.lines)
         urls = dict(line.rsplit(maxsplit=1) for line in up.lines if "│" not in line and ":" in line)
         for name, port in default_ports().items():
             is_default = urls[f"{name:>22}"].endswith(f":{port}")
             assert is_default or port in taken or not is_free(port), urls
-        said = "\n".join(up.lines)
-        assert NOT_PROVIDED not in said
-        assert "Detected HTTP/2 connection" not in said, (
-            "the emulator's log, which nobody asked for"
-        )
-        [offered] = await typed('. .local/env; echo "$GATEWAY $GATEWAY_TOKEN"', tmp_path)
-        url, token = offered.split()
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
-            answer = await http.delete(f"{url}/v1/bots/{'ab' * 12}")
-        assert answer.status_code == 202
-        await up.wait_for_line(lambda line: "run ended" in line and "complete" in line, WITHIN)
-        assert token not in "\n".join(up.lines)
-        [printed] = [line for line in up.lines if line.startswith("botdel jobs list")]
-        assert "ab" * 12 in "\n".join(await typed(f". .local/env; {printed}", tmp_path))
-        [printed] = [line for line in up.lines if line.startswith("botdel recover")]
-        await typed(f". .local/env; {printed}", tmp_path)
+        await _serves(up, tmp_path)
 
         async with local_up(tmp_path) as second:
             assert await second.wait(WITHIN) == 1
         assert f"already runs here (pid {up.pid})" in "".join(second.lines)
 
-        up.signal(signal.SIGINT)
-        assert await up.wait(WITHIN) == 0
-        kept = ["pubsub"] if isinstance(broker, EmbeddedBroker) else []
-        assert await typed("ls .local", tmp_path) == ["lock", "mongodb", *kept]
-        await eventually(lambda: not any(runs(child.pid) for child in children))
-
-
-async def test_local_up_ends_with_any_of_its_processes_and_names_a_service_without_consumer(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "chat.yaml").write_text(CHAT)
-    async with local_up(tmp_path) as up:
-        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
-        assert "registered, but" not in "\n".join(up.lines)
         await typed(". .local/env; botdel topology apply --plan chat.yaml", tmp_path)
         children = psutil.Process(up.pid).children(recursive=True)
+        assert len(children) >= 10, "four servers, gateway, recovery, four consumers"
         [consumer] = [child for child in children if "analytics.yaml" in str(child.cmdline())]
         consumer.kill()
         assert await up.wait(WITHIN) == 1
@@ -93,8 +64,32 @@ async def test_local_up_ends_with_any_of_its_processes_and_names_a_service_witho
 
     async with local_up(tmp_path) as up:
         await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        children = psutil.Process(up.pid).children(recursive=True)
+        up.signal(signal.SIGINT)
+        assert await up.wait(WITHIN) == 0
+        kept = ["pubsub"] if isinstance(broker, EmbeddedBroker) else []
+        assert await typed("ls .local", tmp_path) == ["lock", "mongodb", *kept]
+        await eventually(lambda: not any(runs(child.pid) for child in children))
     said_now = 'registered, but with no consumer here: chat; .*`botdel services retire NAME --why "'
     assert re.search(said_now, "\n".join(up.lines))
+
+
+async def _serves(up: ChildProcess, folder: Path) -> None:
+    """What it prints works in another shell, and deletes a bot."""
+    said = "\n".join(up.lines)
+    assert NOT_PROVIDED not in said
+    assert "Detected HTTP/2 connection" not in said, "the emulator's log, which nobody asked for"
+    [offered] = await typed('. .local/env; echo "$GATEWAY $GATEWAY_TOKEN"', folder)
+    url, token = offered.split()
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
+        answer = await http.delete(f"{url}/v1/bots/{'ab' * 12}")
+    assert answer.status_code == 202
+    await up.wait_for_line(lambda line: "run ended" in line and "complete" in line, WITHIN)
+    assert token not in "\n".join(up.lines)
+    [printed] = [line for line in up.lines if line.startswith("botdel jobs list")]
+    assert "ab" * 12 in "\n".join(await typed(f". .local/env; {printed}", folder))
+    [printed] = [line for line in up.lines if line.startswith("botdel recover")]
+    await typed(f". .local/env; {printed}", folder)
 
 
 @pytest.mark.proves("nobody-else", "no-process-left")
