@@ -1,6 +1,7 @@
 """The alert rules and dashboards of deploy/, and promtool, which checks them."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,6 +22,8 @@ CASES: Final = sorted((RULES.parent / "tests").glob("*.yml"))
 DASHBOARDS: Final = sorted((ROOT / "deploy" / "grafana").glob("*.json"))
 WITHIN: Final = 120.0
 """Seconds for one call of promtool; the longest takes 6 s on an idle machine."""
+FEWER_THREADS: Final = {"GOMAXPROCS": "1", "GOGC": "400"}
+"""Go on one core, which looks for garbage more seldom: a quarter less work, all in all."""
 VARIABLES: Final = {"$__rate_interval": "5m"}
 """What Grafana puts into an expression where Prometheus's language has a duration."""
 
@@ -98,14 +101,19 @@ def written_rules(path: Path, expressions: Sequence[str]) -> Path:
 def promtool(*arguments: str | Path) -> str:
     """What promtool says against it, "" if it exits with 0."""
     run = subprocess.run(
-        ["promtool", *arguments], capture_output=True, text=True, timeout=WITHIN, check=False
+        ["promtool", *arguments],
+        env={**os.environ, **FEWER_THREADS},
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
     )
     return "" if run.returncode == 0 else re.sub(r"\n{2,}", "\n", run.stdout + run.stderr)
 
 
-def _rules() -> Iterator[Mapping[str, Any]]:
-    for group in _read(RULES)["groups"]:
-        yield from group["rules"]
+@cache
+def _rules() -> Sequence[Mapping[str, Any]]:
+    return [rule for group in _read(RULES)["groups"] for rule in group["rules"]]
 
 
 def _read(path: Path) -> Any:
