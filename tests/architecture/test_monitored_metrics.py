@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from prometheus_client import Metric
 
 from tests.reference import ANY, every_metric, exported
 from tests.support.monitoring import (
@@ -52,10 +51,6 @@ EXPRESSIONS: Final = [
     ),
 ]
 
-each_expression = pytest.mark.parametrize(
-    "expr", [expr for _, expr in EXPRESSIONS], ids=[name for name, _ in EXPRESSIONS]
-)
-
 
 def series_in(expr: str) -> Iterator[tuple[str, str]]:
     """The series of an expression and their matchers; in place of one that is recorded, its own."""
@@ -79,25 +74,25 @@ def wrong_matchers(labels: Labels, matchers: str) -> list[str]:
     ]
 
 
-@each_expression
-def test_a_series_of_a_rule_or_a_panel_exists(expr: str) -> None:
-    assert {name for name, _ in series_in(expr)} <= KNOWN.keys()
+def test_a_series_of_a_rule_or_a_panel_exists() -> None:
+    for where, expr in EXPRESSIONS:
+        assert {name for name, _ in series_in(expr)} <= KNOWN.keys(), where
 
 
-@each_expression
-def test_the_labels_and_values_that_are_asked_for_exist(expr: str) -> None:
-    for name, matchers in series_in(expr):
-        if (labels := KNOWN.get(name)) is not None:
-            assert wrong_matchers(labels, matchers) == [], name
+def test_the_labels_and_values_that_are_asked_for_exist() -> None:
+    for where, expr in EXPRESSIONS:
+        for name, matchers in series_in(expr):
+            if (labels := KNOWN.get(name)) is not None:
+                assert wrong_matchers(labels, matchers) == [], f"{where}: {name}"
 
 
-@each_expression
-def test_a_label_that_is_grouped_by_exists(expr: str) -> None:
-    labels = [KNOWN.get(name) for name, _ in series_in(expr)]
-    if labels and None not in labels:
-        has = {name for each in labels for name in each or ()} | OF_THE_SERVER
-        grouped = {name.strip() for names in GROUPED.findall(expr) for name in names.split(",")}
-        assert grouped - {""} <= has
+def test_a_label_that_is_grouped_by_exists() -> None:
+    for where, expr in EXPRESSIONS:
+        labels = [KNOWN.get(name) for name, _ in series_in(expr)]
+        if labels and None not in labels:
+            has = {name for each in labels for name in each or ()} | OF_THE_SERVER
+            grouped = {name.strip() for names in GROUPED.findall(expr) for name in names.split(",")}
+            assert grouped - {""} <= has, where
 
 
 def test_a_label_and_a_value_that_do_not_exist_are_found() -> None:
@@ -109,9 +104,10 @@ def test_a_label_and_a_value_that_do_not_exist_are_found() -> None:
 
 
 @pytest.mark.proves("alert-rules")
-@pytest.mark.parametrize("metric", every_metric(), ids=exported)
-def test_every_metric_is_in_a_rule_or_on_a_dashboard(metric: Metric) -> None:
-    assert {exported(metric), *(sample.name for sample in metric.samples)} & USED
+def test_every_metric_is_in_a_rule_or_on_a_dashboard() -> None:
+    for metric in every_metric():
+        names = {exported(metric), *(sample.name for sample in metric.samples)}
+        assert names & USED, exported(metric)
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)

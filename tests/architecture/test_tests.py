@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.faults.schedule import Kind
 from tests.model.moves import FAULTS
 from tests.simulation.schedule import Action
@@ -28,17 +26,18 @@ def imported(path: Path) -> Iterator[str]:
             yield from (name.name for name in node.names)
 
 
-@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=below_tests)
-def test_nothing_is_imported_from_a_test_module(path: Path) -> None:
-    assert not [name for name in imported(path) if name.startswith("tests.") and ".test_" in name]
+def test_nothing_is_imported_from_a_test_module() -> None:
+    for path in TESTS.rglob("*.py"):
+        names = [name for name in imported(path) if name.startswith("tests.")]
+        assert [name for name in names if ".test_" in name] == [], below_tests(path)
 
 
-@pytest.mark.parametrize("path", sorted(UNIT.rglob("test_*.py")), ids=below_tests)
-def test_a_unit_test_stands_where_a_package_of_the_source_stands(path: Path) -> None:
-    package = ROOT / path.parent.relative_to(UNIT)
-    assert package != ROOT
-    assert (package / "__init__.py").is_file()
-    assert (path.parent / "__init__.py").is_file(), "without one the names of two files may clash"
+def test_a_unit_test_stands_where_a_package_of_the_source_stands() -> None:
+    for folder in {path.parent for path in UNIT.rglob("test_*.py")}:
+        package = ROOT / folder.relative_to(UNIT)
+        assert package != ROOT
+        assert (package / "__init__.py").is_file(), below_tests(folder)
+        assert (folder / "__init__.py").is_file(), "without one the names of two files may clash"
 
 
 def fixed_sleeps(node: ast.AST) -> Iterator[int]:
@@ -59,11 +58,11 @@ def unexplained_sleeps(source: str) -> list[int]:
     return [line for line in fixed_sleeps(ast.parse(source)) if "#" not in lines[line - 1]]
 
 
-@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=below_tests)
-def test_a_fixed_sleep_says_why(path: Path) -> None:
-    source = path.read_text()
-    is_virtual = path.parent.name == "simulation" or "mark.virtual_time" in source
-    assert is_virtual or unexplained_sleeps(source) == []
+def test_a_fixed_sleep_says_why() -> None:
+    for path in TESTS.rglob("test_*.py"):
+        source = path.read_text()
+        is_virtual = path.parent.name == "simulation" or "mark.virtual_time" in source
+        assert is_virtual or unexplained_sleeps(source) == [], below_tests(path)
 
 
 def test_a_fixed_sleep_that_does_not_say_why_is_found() -> None:
