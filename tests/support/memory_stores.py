@@ -48,7 +48,7 @@ class MemoryJobStore:
         fitting = [
             (job.due, job.id, job)
             for job in self.jobs.values()
-            if job.queue == queue and job.due and since <= job.due <= until
+            if job.due and since <= job.due <= until and job.queue == queue
         ]
         return [job for _, _, job in sorted(fitting)[:limit]]
 
