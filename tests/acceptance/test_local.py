@@ -38,10 +38,23 @@ async def test_local_up_ends_with_any_of_its_processes_and_starts_again_until_ct
     broker: LocalBroker, tmp_path: Path
 ) -> None:
     (tmp_path / "chat.yaml").write_text(CHAT)
-    taken = {port for port in default_ports().values() if not is_free(port)}  # by another test
     async with local_up(tmp_path) as up:
         await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
         assert "registered, but" not in "\n".join(up.lines)
+        await typed(". .local/env; botdel topology apply --plan chat.yaml", tmp_path)
+        children = psutil.Process(up.pid).children(recursive=True)
+        [consumer] = [child for child in children if "analytics.yaml" in str(child.cmdline())]
+        consumer.kill()
+        assert await up.wait(WITHIN) == 1
+        await eventually(lambda: not any(runs(child.pid) for child in children))
+    said = [line for line in up.lines if line.startswith("botdel: ")]
+    assert said == ["botdel: consumer analytics ended (SIGKILL); its last output:"]
+
+    taken = {port for port in default_ports().values() if not is_free(port)}  # by another test
+    async with local_up(tmp_path) as up:
+        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        children = psutil.Process(up.pid).children(recursive=True)
+        assert len(children) >= 10, "four servers, gateway, recovery, four consumers"
         urls = dict(line.rsplit(maxsplit=1) for line in up.lines if "│" not in line and ":" in line)
         for name, port in default_ports().items():
             is_default = urls[f"{name:>22}"].endswith(f":{port}")
@@ -52,19 +65,6 @@ async def test_local_up_ends_with_any_of_its_processes_and_starts_again_until_ct
             assert await second.wait(WITHIN) == 1
         assert f"already runs here (pid {up.pid})" in "".join(second.lines)
 
-        await typed(". .local/env; botdel topology apply --plan chat.yaml", tmp_path)
-        children = psutil.Process(up.pid).children(recursive=True)
-        assert len(children) >= 10, "four servers, gateway, recovery, four consumers"
-        [consumer] = [child for child in children if "analytics.yaml" in str(child.cmdline())]
-        consumer.kill()
-        assert await up.wait(WITHIN) == 1
-        await eventually(lambda: not any(runs(child.pid) for child in children))
-    said = [line for line in up.lines if line.startswith("botdel: ")]
-    assert said == ["botdel: consumer analytics ended (SIGKILL); its last output:"]
-
-    async with local_up(tmp_path) as up:
-        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
-        children = psutil.Process(up.pid).children(recursive=True)
         up.signal(signal.SIGINT)
         assert await up.wait(WITHIN) == 0
         kept = ["pubsub"] if isinstance(broker, EmbeddedBroker) else []
