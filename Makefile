@@ -5,8 +5,8 @@ PYTHON ?=
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-COMPILED := $(VENV)/.compiled
-CLASSES := $(CURDIR)/$(VENV)/emulator.jsa
+PREPARED := $(VENV)/.prepared
+CLASSES := $(VENV)/emulator.jsa
 CALLED := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITS   := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 CODE   := botdel console consumers deletion gateway recovery tests
@@ -48,14 +48,16 @@ watch: $(STAMP) ## Run the fast tests again whenever a file changes, until Ctrl-
 
 # Pytest compiles a file of tests when it first collects it, and each worker collects all of them. An
 # archive of the emulator's classes halves the work of each start of it; without one it starts as usual.
-$(COMPILED): $(STAMP)
+$(PREPARED): $(STAMP)
 	@collect() { $(BIN)/python -m pytest -qq --collect-only "$$@" > /dev/null; }; \
-	{ collect tests/unit; JAVA_TOOL_OPTIONS=-XX:ArchiveClassesAtExit=$(CLASSES) \
-	    $(BIN)/python -m pytest -qq tests/conformance/test_bus.py -k as_it_was > /dev/null; } & \
-	collect tests --ignore=tests/unit; wait; touch $@
+	collect tests --ignore=tests/unit & others=$$!; collect tests/unit; \
+	JAVA_TOOL_OPTIONS="$$JAVA_TOOL_OPTIONS -XX:ArchiveClassesAtExit='$(CURDIR)/$(CLASSES)'" \
+	    $(BIN)/python -m pytest -qq tests/conformance/test_bus.py -k as_it_was > /dev/null; \
+	wait $$others; touch $@
 
-test: $(STAMP) $(COMPILED) ## Run every test, against a real broker and database (TESTS=... for some)
-	@JAVA_TOOL_OPTIONS='$(JAVA_TOOL_OPTIONS) -XX:SharedArchiveFile=$(CLASSES)' \
+test: $(STAMP) $(PREPARED) ## Run every test, against a real broker and database (TESTS=... for some)
+	@[ ! -s $(CLASSES) ] || export JAVA_TOOL_OPTIONS="$$JAVA_TOOL_OPTIONS \
+	    -XX:SharedArchiveFile='$(CURDIR)/$(CLASSES)' -Xlog:cds*=off"; \
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder \
 	    $(if $(EACH_BROKER),--each-broker) $(TESTS)
 

@@ -104,6 +104,7 @@ class ForkServer:
         """Kill it, and with it the programs that still run."""
         if self._requests is not None:
             self._requests.close()
+            self._requests = None
             self._process.kill()
             self._process.wait()
 
