@@ -53,7 +53,12 @@ LOOKED_FOR_GARBAGE: Final = (50_000, 20, 20)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the mark of tests that run in virtual time."""
+    """Add the mark of tests that run in virtual time. Raises `UsageError` for a path that is not
+    there: pytest alone names it too, but not under several workers.
+    """
+    for path in (arg.partition("::")[0] for arg in config.args):
+        if not (config.option.pyargs or (config.invocation_params.dir / path).exists()):
+            raise pytest.UsageError(f"there is no {path}")
     gc.disable()  # until all tests are collected: what is made until then stays
     mark = "virtual_time: in a loop of its own, whose time is virtual (tests/support/clock.py)"
     config.addinivalue_line("markers", mark)
