@@ -58,7 +58,7 @@ $(PREPARED): $(STAMP)
 test: $(STAMP) $(PREPARED) ## Run every test, against a real broker and database (TESTS=... for some)
 	@[ ! -s $(CLASSES) ] || export JAVA_TOOL_OPTIONS="$$JAVA_TOOL_OPTIONS \
 	    -XX:SharedArchiveFile='$(CURDIR)/$(CLASSES)' -Xlog:cds*=off"; \
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest -n 8 --dist loadfile --no-loadscope-reorder \
 	    $(if $(EACH_BROKER),--each-broker) $(TESTS)
 
 lint: $(STAMP) ## Check style, types, import direction, generated code and pinned versions
