@@ -47,7 +47,7 @@ watch: $(STAMP) ## Run the fast tests again whenever a file changes, until Ctrl-
 	@$(BIN)/watchfiles --filter python '$(BIN)/python -m pytest -q $(or $(TESTS),$(FAST))' $(CODE)
 
 # Pytest compiles a file of tests when it first collects it, and each worker collects all of them. An
-# archive of the emulator's classes halves the work of each start of it; without one it starts as usual.
+# archive of its classes halves the work of starting the emulator, which also starts without; `as_it_was` starts it.
 $(PREPARED): $(STAMP)
 	@collect() { $(BIN)/python -m pytest -qq --collect-only "$$@" > /dev/null; }; \
 	collect tests --ignore=tests/unit & others=$$!; collect tests/unit; \
@@ -196,7 +196,7 @@ $(STAMP): pyproject.toml constraints.txt $(if $(usable),,FORCE)
 	echo "installing into $(VENV) ($$("$$python" --version)); this takes about a minute"; \
 	rm -f $@; "$$python" -m venv --clear $(VENV)
 	@$(BIN)/pip install -qq --no-compile -c constraints.txt pip setuptools  # pip first: older versions resolve three times as slowly
-	@$(BIN)/pip install -qq --no-compile -c constraints.txt --no-build-isolation -e '.[dev]'  # most files are never imported
+	@$(BIN)/pip install -qq --no-compile -c constraints.txt --no-build-isolation -e '.[dev]'  # most files are never imported, so none is compiled
 	@printf '%s\n' '$(CURDIR)' '$(PYTHON)' > $@
 
 FORCE:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
 
 
 @pytest.mark.proves("no-process-left")
-async def test_local_up_ends_with_any_of_its_processes_and_starts_again_until_ctrl_c(
+async def test_local_up_serves_and_leaves_no_process_when_a_consumer_dies_or_on_ctrl_c(
     broker: LocalBroker, tmp_path: Path
 ) -> None:
     (tmp_path / "chat.yaml").write_text(CHAT)
@@ -75,7 +75,7 @@ async def test_local_up_ends_with_any_of_its_processes_and_starts_again_until_ct
 
 
 async def _serves(up: ChildProcess, folder: Path) -> None:
-    """What it prints works in another shell, and deletes a bot."""
+    """The settings and commands that it prints work in another shell, and a bot is deleted."""
     said = "\n".join(up.lines)
     assert NOT_PROVIDED not in said
     assert "Detected HTTP/2 connection" not in said, "the emulator's log, which nobody asked for"

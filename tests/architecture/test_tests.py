@@ -35,9 +35,10 @@ def test_nothing_is_imported_from_a_test_module() -> None:
 def test_a_unit_test_stands_where_a_package_of_the_source_stands() -> None:
     for folder in {path.parent for path in UNIT.rglob("test_*.py")}:
         package = ROOT / folder.relative_to(UNIT)
-        assert package != ROOT
+        assert package != ROOT, below_tests(folder)
         assert (package / "__init__.py").is_file(), below_tests(folder)
-        assert (folder / "__init__.py").is_file(), "without one the names of two files may clash"
+        # without one the names of two files may clash
+        assert (folder / "__init__.py").is_file(), below_tests(folder)
 
 
 def fixed_sleeps(node: ast.AST) -> Iterator[int]:

@@ -74,7 +74,7 @@ async def test_an_error_is_shown_and_ends_it_with_1(program: Path) -> None:
     assert process.lines[-1] == "ValueError: odd"
 
 
-async def test_its_threads_end_and_what_it_has_registered_is_called_before_it_exits(
+async def test_it_waits_for_its_threads_and_calls_its_atexit_functions_before_it_exits(
     program: Path,
 ) -> None:
     text = """
@@ -183,7 +183,7 @@ async def test_a_program_whose_server_is_killed_ends_as_killed(
         assert await process.wait(SOON) == -signal.SIGKILL
 
 
-async def test_a_server_that_cannot_import_says_so_at_once(program: Path) -> None:
+async def test_a_start_fails_at_once_when_the_server_cannot_import(program: Path) -> None:
     with (
         ForkServer(["no_such_module"], "-m", fork_server.__name__) as broken,
         pytest.raises((RuntimeError, ConnectionError)),

@@ -2,8 +2,8 @@
 
 `python fork_server.py FILE MODULE…` imports the modules, and then runs one program for each request
 from the Unix socket whose file descriptor is FILE, until its other end is closed. A request is one
-byte with two files: what the program prints to, and the client, a socket that holds what to run as
-one JSON object in a line. The client gets the line `begun PID` once the program leads a session of
+byte with two file descriptors: the program's output, and the client's socket, which holds one line
+of JSON: what to run. The client gets the line `begun PID` once the program leads a session of
 its own, and `ended CODE` when it has ended. A program whose client hangs up is killed. Only the
 standard library is used, because the modules may be those of a release.
 """
@@ -32,8 +32,8 @@ Request = dict[str, Any]
 
 
 def next_program(requests: socket.socket) -> Request:
-    """Serve; return, in each process that is to become a program, what it is to run. Raises
-    SystemExit when there are no more requests.
+    """Fork a process for each request. Returns, in the new process, what it is to run; raises
+    SystemExit in the server when there are no more requests.
     """
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
@@ -69,7 +69,7 @@ def next_program(requests: socket.socket) -> Request:
 
 
 def tell_codes(clients: dict[int, socket.socket]) -> None:
-    """Tell their clients the exit codes of the programs that have ended."""
+    """Reap the programs that have ended, and send each exit code to its client."""
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
             program, status = ended
@@ -80,7 +80,9 @@ def tell_codes(clients: dict[int, socket.socket]) -> None:
 
 
 def kill_unwanted(clients: dict[int, socket.socket], ready: list[Any]) -> None:
-    """Kill the programs whose clients have hung up: nothing else is to be read from a client."""
+    """Kill the programs whose clients have hung up. A client sends nothing after its request, so
+    one that is readable has.
+    """
     for program in [program for program, client in clients.items() if client in ready]:
         os.kill(program, signal.SIGKILL)
         clients.pop(program).close()
@@ -94,7 +96,9 @@ def received(client: socket.socket) -> Request:
 
 
 def begin(client: socket.socket, output: int) -> None:
-    """Lead a session that ends with the server, with nothing to read, and print to `output`."""
+    """Lead a session, with nothing to read, and print to `output`; tell the client. On Linux the
+    program is killed when the server ends.
+    """
     os.setsid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -123,7 +127,7 @@ def become(program: str, arguments: list[str], env: dict[str, str], cwd: str) ->
 
 
 def ended(request: Request) -> int:
-    """Run a program to its end; return the exit code that Python would end it with."""
+    """Run a program to its end; return the exit code that Python would exit with."""
     try:
         become(**request)
     except SystemExit as exit:
@@ -138,7 +142,7 @@ def ended(request: Request) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End as Python does, but take nothing apart: that would copy most of the server's memory."""
+    """Exit as Python does, without its cleanup: that would copy most of the server's memory."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -147,7 +151,7 @@ def leave(code: int) -> NoReturn:
 
 
 def main() -> None:
-    """Import, serve, and in each program that is asked for, run it."""
+    """Import the modules and serve; in each forked process, run its program."""
     for name in sys.argv[2:]:
         import_module(name)
     if threading.active_count() > 1:

@@ -52,19 +52,19 @@ MODULES: Final = (
     "recovery.main",
     "recovery.repeating",
 )
-"""What the product's processes import: `httpcore` too, which httpx imports only when it makes a
-client, and `pydantic.v1`, which FastAPI looks at when it makes an application.
+"""What the product's processes import, including `httpcore`, which httpx imports only when it makes
+a client, and `pydantic.v1`, which FastAPI looks at when it makes an application.
 """
 SENT_WITHIN: Final = 5.0
-"""Seconds for sending a request, which takes none unless its buffer is full."""
+"""Seconds to send a request; it waits only if the socket's buffer is full."""
 BEGUN_WITHIN: Final = 60.0
-"""Seconds for a program to begin, the first one after all imports."""
+"""Seconds until a program has begun; the first one waits for the imports."""
 
 
 class ForkServer:
-    """A process that forks programs. It ends with this one, or when it is stopped.
+    """A process that forks programs. It ends with the process that started it, or when stopped.
 
-    `python` are the options of Python that run `fork_server`.
+    `python` are the arguments that make Python run `fork_server`.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class ForkServer:
         self.stop()
 
     def start(self) -> socket.socket:
-        """Start it unless it runs; return the socket for requests, which it takes at once and
-        serves after its imports.
+        """Start it unless it has been started; return the socket for requests, which wait there
+        until the imports are done.
         """
         if self._requests is None:
             self._requests, theirs = socket.socketpair()
@@ -101,7 +101,7 @@ class ForkServer:
         return self._requests
 
     def stop(self) -> None:
-        """Kill it, and with it the programs that still run."""
+        """Kill it; on Linux this kills its programs too."""
         if self._requests is not None:
             self._requests.close()
             self._requests = None
@@ -109,12 +109,16 @@ class ForkServer:
             self._process.wait()
 
     def ask(self, request: fork_server.Request, output: int) -> socket.socket:
-        """Ask for a program that prints to `output`; return the connection that tells of it."""
+        """Ask for a program that prints to `output`; return the socket that reports its start and
+        exit code.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             try:
                 ours.settimeout(SENT_WITHIN)
-                ours.sendall(json.dumps(request).encode() + b"\n")  # first: nobody waits for it
+                ours.sendall(
+                    json.dumps(request).encode() + b"\n"
+                )  # first, so that the server never waits for it
                 socket.send_fds(self.start(), [b"\0"], [output, theirs.fileno()])
             except BaseException:
                 ours.close()
@@ -217,7 +221,7 @@ class Forked(asyncio.SubprocessTransport, asyncio.Protocol):
                 self._has_ended(int(number))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """If the code is unknown, the server has been killed, and with it the program."""
+        """Without an exit code it counts as killed: its server has ended, or this side hung up."""
         if self._code is None:
             self._has_ended(-signal.SIGKILL)
 
@@ -227,10 +231,12 @@ class Forked(asyncio.SubprocessTransport, asyncio.Protocol):
             self._output.process_exited()
             self.lose("program")
         elif not self.begun.done():
-            self.begun.set_exception(RuntimeError(f"it has ended before it began, with {code}"))
+            self.begun.set_exception(
+                RuntimeError("the program or its fork server ended before the program began")
+            )
 
     def lose(self, part: str) -> None:
-        """The program or its pipe has ended."""
+        """Record that the program or its pipe has ended; close the output after both."""
         self._open.discard(part)
         if not self._open:
             self._output.connection_lost(None)

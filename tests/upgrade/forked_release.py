@@ -43,6 +43,7 @@ class ForkingCode(Code):
 
 @contextmanager
 def forking(code: Code) -> Iterator[ForkingCode]:
-    """The same version, with a fork server."""
+    """Start a fork server for `code`; yield the same version, forked from it."""
+    # -P: otherwise tests/support would come first on the release's path
     with ForkServer(MODULES, "-P", fork_server.__file__, env=code.paths) as server:
         yield ForkingCode(code.version, code.folder, server)
