@@ -12,7 +12,7 @@ import pytest
 
 from botdel.local.installation import PLANS
 from botdel.local.processes import ChildProcess
-from tests.support.commands import local_up, typed
+from tests.support.commands import has_started, local_up, typed
 from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
@@ -53,7 +53,7 @@ async def test_the_page_is_followed_as_it_is_written_and_nobody_else_notices(
 ) -> None:
     before = content_of_the_project()
     async with local_up(tmp_path) as up:
-        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        await has_started(up)
         others = psutil.Process(up.pid).children(recursive=True)
         said = await followed(tmp_path)
         assert all(runs(other.pid) for other in others), "none was restarted"

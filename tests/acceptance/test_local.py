@@ -15,7 +15,7 @@ from botdel.local.processes import ChildProcess, is_free
 from botdel.local.server import LocalBroker
 from consumers.main import NOT_PROVIDED
 from deletion.process.run import LOCAL_SERVERS
-from tests.support.commands import local_up, typed
+from tests.support.commands import has_started, local_up, typed
 from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
@@ -39,7 +39,7 @@ async def test_local_up_serves_and_leaves_no_process_when_a_consumer_dies_or_on_
 ) -> None:
     (tmp_path / "chat.yaml").write_text(CHAT)
     async with local_up(tmp_path) as up:
-        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        await has_started(up)
         assert "registered, but" not in "\n".join(up.lines)
         await typed(". .local/env; botdel topology apply --plan chat.yaml", tmp_path)
         children = psutil.Process(up.pid).children(recursive=True)
@@ -52,7 +52,7 @@ async def test_local_up_serves_and_leaves_no_process_when_a_consumer_dies_or_on_
 
     taken = {port for port in default_ports().values() if not is_free(port)}  # by another test
     async with local_up(tmp_path) as up:
-        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        await has_started(up)
         children = psutil.Process(up.pid).children(recursive=True)
         assert len(children) >= 10, "four servers, gateway, recovery, four consumers"
         urls = dict(line.rsplit(maxsplit=1) for line in up.lines if "│" not in line and ":" in line)

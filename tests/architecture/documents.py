@@ -1,6 +1,7 @@
 """The documentation, read as a reader sees it."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 from tests.support.paths import DOCS, ROOT
@@ -23,6 +24,7 @@ def table(document: Path, *columns: str) -> list[dict[str, str]]:
     return rows
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """Those of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)

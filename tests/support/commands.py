@@ -26,8 +26,14 @@ async def output_of(pipeline: Pipeline, *arguments: str) -> Any:
 
 
 def local_up(folder: Path) -> ChildProcess:
+    """`botdel local up` in `folder`, not started yet."""
     command = [sys.executable, "-m", "botdel.cli", "local", "up"]
     return ChildProcess("up", command, cwd=folder, env={"PYTHONPATH": str(ROOT)})
+
+
+async def has_started(up: ChildProcess) -> None:
+    """Wait until `local up` has started everything."""
+    await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
 
 
 async def typed(script: str, folder: Path) -> list[str]:
