@@ -196,7 +196,7 @@ $(STAMP): pyproject.toml constraints.txt $(if $(usable),,FORCE)
 	echo "installing into $(VENV) ($$("$$python" --version)); this takes about a minute"; \
 	rm -f $@; "$$python" -m venv --clear $(VENV)
 	@$(BIN)/pip install -qq --no-compile -c constraints.txt pip setuptools  # pip first: older versions resolve three times as slowly
-	@$(BIN)/pip install -qq --no-compile -c constraints.txt --no-build-isolation -e '.[dev]'  # most files are never imported, so none is compiled
+	@$(BIN)/pip install -qq --no-compile -c constraints.txt --no-build-isolation -e '.[dev]'  # most files are never imported
 	@printf '%s\n' '$(CURDIR)' '$(PYTHON)' > $@
 
 FORCE:

@@ -1,4 +1,4 @@
-"""A forked program is as one that was executed: what is heard of it, its surroundings, its end."""
+"""A forked program behaves like one that was executed: its output, its environment, its end."""
 
 import ast
 import asyncio
@@ -88,7 +88,7 @@ sys.exit("a reason")
     assert list(process.lines) == ["a reason", "thread", "registered"]
 
 
-async def test_what_the_commands_import_is_there_and_its_own_imports_are_seen_by_no_other(
+async def test_what_the_commands_import_is_loaded_and_no_program_sees_the_imports_of_another(
     program: Path,
 ) -> None:
     text = """
@@ -105,8 +105,8 @@ sys.modules["odd"] = sys
 
 
 def imported_by_commands() -> set[str]:
-    """The modules that `botdel` imports once it knows its command; but for those of one machine
-    and of a new service, whose processes tests execute.
+    """The modules that `botdel` imports once it knows its command, except those of `botdel.local`
+    and `botdel.new_service`, whose commands most tests execute.
     """
     files = [ROOT / "botdel" / "cli.py", *(ROOT / "botdel" / "commands").glob("*.py")]
     inside = [
@@ -145,7 +145,7 @@ async def test_a_kill_at_its_beginning_ends_it(program: Path) -> None:
         assert await process.wait(SOON) == -signal.SIGKILL
 
 
-async def test_a_program_that_does_not_begin_is_an_error_in_time_and_ends(
+async def test_a_start_that_is_not_served_times_out_and_leaves_no_program(
     program: Path, server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.support.forked.BEGUN_WITHIN", 0.5)
@@ -202,7 +202,7 @@ async def nothing_runs_of(server: ForkServer) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can promise it")
 async def test_it_dies_with_the_process_that_runs_the_tests(program: Path) -> None:
-    forked(program, LASTS)  # written, and not started here
+    forked(program, LASTS)  # only writes program.py
     text = f"""
 import asyncio
 from tests.support.forked import ForkedProcess

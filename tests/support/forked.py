@@ -116,9 +116,8 @@ class ForkServer:
         with theirs:
             try:
                 ours.settimeout(SENT_WITHIN)
-                ours.sendall(
-                    json.dumps(request).encode() + b"\n"
-                )  # first, so that the server never waits for it
+                # sent first, so that the server never waits for it
+                ours.sendall(json.dumps(request).encode() + b"\n")
                 socket.send_fds(self.start(), [b"\0"], [output, theirs.fileno()])
             except BaseException:
                 ours.close()
@@ -132,7 +131,7 @@ class ForkServer:
 
 
 TODAY: Final = ForkServer(MODULES, "-m", fork_server.__name__)
-"""Of the code of this repository. Tests that count processes start it first."""
+"""Runs the code of this repository. A test that counts processes starts it first."""
 
 
 class ForkedProcess(ChildProcess):
@@ -142,7 +141,7 @@ class ForkedProcess(ChildProcess):
     """
 
     server: ForkServer = TODAY
-    """Another one is set before the start."""
+    """To use another one, set it before the start."""
 
     async def _launch(self) -> Output:
         program, *arguments = self._argv
@@ -178,7 +177,7 @@ class ForkedBroker(EmbeddedBroker):
 
 
 class Forked(asyncio.SubprocessTransport, asyncio.Protocol):
-    """Tells an `Output` of a forked program, as asyncio tells of its subprocesses.
+    """Reports a forked program to an `Output`, as asyncio reports its subprocesses.
 
     It is the protocol of the connection to the fork server. `begun` is done once the program leads
     its session.
