@@ -7,6 +7,7 @@ import httpx
 import pytest
 from bson import ObjectId
 
+from deletion.adapters.unproxied import unproxied
 from tests.support.pipeline import SERVICE, TOKEN, Pipeline, listening, until
 
 SECOND = "analytics"
@@ -33,7 +34,7 @@ async def gateway(pipeline: Pipeline) -> AsyncIterator[httpx.AsyncClient]:
         await listening(first)
         await listening(other)
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers) as client:
+        async with unproxied(base_url=url, headers=headers) as client:
             yield client
 
 

@@ -18,6 +18,7 @@ from pymongo import AsyncMongoClient
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import ChildProcess
 from botdel.local.server import LocalBroker
+from deletion.adapters.unproxied import unproxied
 from tests.support import composed, kubernetes
 from tests.support.commands import botdel
 from tests.support.deployed import READ_BY, SECRETS, SERVING
@@ -119,7 +120,7 @@ async def test_what_is_deployed_deletes_a_bot_and_no_other(
             )
             for name in SERVING
         }
-        http = await running.enter_async_context(httpx.AsyncClient())
+        http = await running.enter_async_context(unproxied())
 
         async def ready() -> bool:
             answers = [await http.get(f"{url}/readyz", timeout=10) for url in urls.values()]

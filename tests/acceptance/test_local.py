@@ -5,7 +5,6 @@ import signal
 import sys
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -14,6 +13,7 @@ from botdel.local.installation import default_ports
 from botdel.local.processes import ChildProcess, is_free
 from botdel.local.server import LocalBroker
 from consumers.main import NOT_PROVIDED
+from deletion.adapters.unproxied import unproxied
 from deletion.process.run import LOCAL_SERVERS
 from tests.support.commands import has_started, local_up, typed
 from tests.support.paths import ROOT
@@ -81,7 +81,7 @@ async def _serves(up: ChildProcess, folder: Path) -> None:
     assert "Detected HTTP/2 connection" not in said, "the emulator's log, which nobody asked for"
     [offered] = await typed('. .local/env; echo "$GATEWAY $GATEWAY_TOKEN"', folder)
     url, token = offered.split()
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
+    async with unproxied(headers={"Authorization": f"Bearer {token}"}) as http:
         answer = await http.delete(f"{url}/v1/bots/{'ab' * 12}")
     assert answer.status_code == 202
     await up.wait_for_line(lambda line: "run ended" in line and "complete" in line, WITHIN)

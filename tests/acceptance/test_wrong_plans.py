@@ -34,6 +34,7 @@ from deletion.adapters.http_api.shared import Http
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.adapters.spec import StepConnections
+from deletion.adapters.unproxied import unproxied
 from deletion.breaker import LocalBreakerStore
 from deletion.clock import SystemClock
 from deletion.doctor import Verdict as Found
@@ -169,7 +170,12 @@ async def platform(
     """With indexes and subscriptions; this process has the settings."""
     clients, own = Clients(mongo.uri), f"test-{uuid4().hex[:16]}"
     database: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo.uri)
-    async with LocalS3() as s3, BillingApi() as billing, _caller(billing.url) as api, database:
+    async with (
+        LocalS3() as s3,
+        BillingApi() as billing,
+        unproxied(base_url=billing.url) as api,
+        database,
+    ):
         folder = tmp_path_factory.mktemp("plans")
         pipeline = Pipeline(broker.host, mongo.uri, own, own, folder, database)
         outside = {"BILLING_URL": billing.url, **QUICK, **credentials(s3.url)}
@@ -188,10 +194,6 @@ async def platform(
         await platform.clear()
         await http.close()
     clients.close()
-
-
-def _caller(url: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, trust_env=False)
 
 
 def _right() -> list[PlanFile]:

@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 from google.pubsub_v1.types import PubsubMessage
 
+from deletion.adapters.unproxied import unproxied
 from deletion.dead_letter import Reason
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
 from deletion.events.codec import MAX_EVENT_BYTES
@@ -69,11 +70,10 @@ class Callers:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._open = asyncio.Event()
         self._open.set()
-        self._http = httpx.AsyncClient(
+        self._http = unproxied(
             base_url=self.stage.urls[GATEWAY],
             headers={"Authorization": f"Bearer {TOKEN}"},
             timeout=ANSWER_SECONDS,
-            trust_env=False,
         )
 
     async def call_for(self, bots: Sequence[str], seconds: float) -> None:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import httpx
 import psutil
 import pytest
 from bson import ObjectId
@@ -20,6 +19,7 @@ from bson import ObjectId
 from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.sweeps import COLLECTION as SWEEPS
 from deletion.adapters.pubsub.subscription import PULL_LIMIT
+from deletion.adapters.unproxied import unproxied
 from deletion.events import BotDeletionSubject
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.job import Status
@@ -96,7 +96,7 @@ async def test_an_event_delivered_to_many_replicas_at_once_is_run_once(pipeline:
     pipeline.settings |= NEVER_STALE
     bot, other = await pipeline.fill(MESSAGES, OTHERS)
     event = request_placed(bot)
-    async with replicas(pipeline) as consumers, httpx.AsyncClient() as http:
+    async with replicas(pipeline) as consumers, unproxied() as http:
         urls = [await listening(consumer) for consumer in consumers]
         await publish(pipeline, *[event] * copies)
 

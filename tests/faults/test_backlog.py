@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 from bson import ObjectId
 
 from botdel.local.processes import ChildProcess
 from deletion.adapters.pubsub.subscription import PullSubscription
+from deletion.adapters.unproxied import unproxied
 from deletion.job import SUSPECT_ENDS
 from tests.faults.faulty_consumer import KILLED, faulty_consumer
 from tests.faults.replicas import NEVER_STALE, ledger, recoveries, taken
@@ -51,7 +51,7 @@ async def test_a_backlog_is_recorded_within_seconds_while_every_slot_is_busy(
     long = await pipeline.fill(*[5] * SLOTS)
     bots = [str(ObjectId()) for _ in range(BACKLOG)]
     busy = faulty_consumer(pipeline, "busy", "--pace", "3600")
-    async with busy, httpx.AsyncClient() as http:
+    async with busy, unproxied() as http:
         url = await listening(busy)
         await publish(pipeline, *(request_placed(bot) for bot in long))
         await until(lambda: _count(pipeline, SLOTS, status="in_progress"))

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import httpx
 import pytest
 
 from botdel.local.database import EmbeddedMongo
 from deletion.adapters.pubsub.subscription import PULL_SECONDS
+from deletion.adapters.unproxied import unproxied
 from deletion.job import Status
 from tests.faults.proxy import Proxy
 from tests.faults.replicas import NEVER_STALE, taken
@@ -50,7 +50,7 @@ async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
 ) -> None:
     """That of recording, of claims, checkpoints and ends, and of the look for what is due."""
     bots = await pipeline.fill(*[5] * EVENTS)
-    async with product.consumer() as consumer, httpx.AsyncClient() as http:
+    async with product.consumer() as consumer, unproxied() as http:
         url = await listening(consumer)
         proxy.lose_answer_to(request_, times)
         await publish(pipeline, *(request_placed(bot) for bot in bots))
@@ -103,7 +103,7 @@ async def test_events_whose_recording_is_never_answered_go_back_and_their_jobs_r
 ) -> None:
     """For longer than a group is tried; when they come again they are known."""
     bots = await pipeline.fill(*[5] * EVENTS)
-    async with product.consumer() as consumer, httpx.AsyncClient() as http:
+    async with product.consumer() as consumer, unproxied() as http:
         url = await listening(consumer)
         proxy.lose_answer_to(INSERT, times=1_000)
         await publish(pipeline, *(request_placed(bot) for bot in bots))

@@ -13,6 +13,7 @@ from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
 from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.subscription import PULL_SECONDS
+from deletion.adapters.unproxied import unproxied
 from tests.support.pipeline import (
     TOKEN,
     Pipeline,
@@ -61,7 +62,7 @@ async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_u
     gateway = fragile.process("gateway", "botdel.cli", "gateway", "--port", "0")
     async with gateway, fragile.consumer() as consumer:
         url, probe = await listening(gateway), await listening(consumer)
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        async with unproxied(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
             assert (await http.delete(f"{url}/v1/bots/{first}")).status_code == 202
             await until(lambda: fragile.has_status(first, "complete"))
 
@@ -115,7 +116,7 @@ async def test_events_that_arrive_while_the_database_is_away_are_handled_when_it
     fragile: Pipeline, own_mongo: EmbeddedMongo
 ) -> None:
     bots = await fragile.fill(5, 5, 5)
-    async with fragile.consumer() as consumer, httpx.AsyncClient() as http:
+    async with fragile.consumer() as consumer, unproxied() as http:
         probe = await listening(consumer)
         await until(lambda: _is_ready(http, probe, ready=True))
         await own_mongo.kill()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
 import pytest
 
 from botdel.local.database import EmbeddedMongo
@@ -19,6 +18,7 @@ from botdel.local.processes import ChildProcess
 from botdel.local.server import LocalBroker
 from botdel.new_service.command import new_service
 from deletion import __version__
+from deletion.adapters.unproxied import unproxied
 from tests.image.build import Image, required
 from tests.support.paths import PACKAGES, ROOT
 from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, until
@@ -150,7 +150,7 @@ async def test_a_deletion_goes_through_processes_of_the_image_and_each_stops_cle
 
 async def ask_for_deletion(port: str, bot: str) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=WITHIN) as client:
+    async with unproxied(headers=headers, timeout=WITHIN) as client:
         answer = await client.delete(f"http://127.0.0.1:{port}/v1/bots/{bot}")
     assert answer.status_code == 202, answer.text
 

@@ -1,11 +1,11 @@
 """Poison and undeliverable messages on the real broker and database: recorded, and told once."""
 
-import httpx
 import pytest
 from google.pubsub_v1.types import DeadLetterPolicy, Subscription
 
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.unproxied import unproxied
 from deletion.events import MAX_EVENT_BYTES
 from tests.support.alerts import webhook
 from tests.support.pipeline import (
@@ -38,7 +38,7 @@ async def test_poison_is_recorded_and_what_comes_behind_it_is_deleted(pipeline: 
             return await pipeline.status_of(bot) == "complete" and len(await letters(pipeline)) == 3
 
         await until(done)
-        async with httpx.AsyncClient() as http:
+        async with unproxied() as http:
             metrics = (await http.get(f"{url}/metrics")).text
     labels = f'outcome="quarantined",service="{SERVICE}"'
     assert f"botdel_consumer_messages_total{{{labels}}} 3.0" in metrics

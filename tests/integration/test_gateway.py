@@ -20,6 +20,7 @@ from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.seeking import seek
+from deletion.adapters.unproxied import unproxied
 from deletion.events import RequestPlaced, attributes, decode
 from deletion.process.problems import PROBLEM
 from tests.support.forked import ForkedProcess
@@ -75,9 +76,7 @@ async def running(environment: dict[str, str]) -> AsyncIterator[Gateway]:
         line = await process.wait_for_line(lambda line: '"listening"' in line, WITHIN)
         url = line.split('"url": "')[1].split('"')[0]
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=WITHIN, trust_env=False
-        ) as http:
+        async with unproxied(base_url=url, headers=headers, timeout=WITHIN) as http:
             yield Gateway(process, http)
 
 

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from bson import ObjectId
 
 from botdel.local.processes import ChildProcess, free_port
 from deletion.adapters.http_api.client import MOST_BYTES, HttpClient
 from deletion.adapters.mongo.breakers import COLLECTION
+from deletion.adapters.unproxied import unproxied
 from deletion.clock import SystemClock
 from deletion.errors import HttpUnavailable
 from deletion.gate import LEASE_MARGIN
@@ -239,7 +239,7 @@ async def test_a_process_killed_between_two_polls_goes_on_polling(pipeline: Pipe
 
 
 async def gauge(url: str, host: str) -> float:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with unproxied() as http:
         text = (await http.get(f"{url}/metrics")).text
     [line] = [
         each for each in text.splitlines() if each.startswith("botdel_consumer_breaker_open{")

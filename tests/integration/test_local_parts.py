@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import httpx
 import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
@@ -25,6 +24,7 @@ from botdel.local.processes import ChildProcess, free_port
 from botdel.local.server import LocalServer, PortTaken
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.services import MongoServiceStore
+from deletion.adapters.unproxied import unproxied
 from deletion.clock import SystemClock
 from tests.support.brokers import OPTION, of_broker_tests
 from tests.support.polling import SOON, eventually, runs
@@ -80,7 +80,7 @@ def listening(port: int) -> bool:
 async def test_the_emulator_keeps_a_topic_for_its_project_only(
     emulator: PubSubEmulator, project: str
 ) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with unproxied() as client:
         assert (await client.put(topic(emulator, project), json={})).status_code == 200
         assert (await client.get(topic(emulator, project))).status_code == 200
         assert (await client.get(topic(emulator, f"{project}-other"))).status_code == 404
@@ -88,7 +88,7 @@ async def test_the_emulator_keeps_a_topic_for_its_project_only(
 
 @needs_google
 async def test_a_killed_emulator_comes_back_on_its_port_and_has_forgotten_all(project: str) -> None:
-    async with PubSubEmulator() as emulator, httpx.AsyncClient(trust_env=False) as client:
+    async with PubSubEmulator() as emulator, unproxied() as client:
         before = emulator.host
         await client.put(topic(emulator, project), json={})
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 from bson import ObjectId
 from prometheus_client.parser import text_string_to_metric_families
 
+from deletion.adapters.unproxied import unproxied
 from deletion.job import Status
 from tests.support.pipeline import (
     SERVICE,
@@ -43,7 +43,7 @@ async def has_deleted(pipeline: Pipeline, bots: Sequence[str], count: int) -> bo
 
 async def throttled_seconds(url: str, by: str) -> float:
     """What the consumer's metrics say."""
-    async with httpx.AsyncClient() as http:
+    async with unproxied() as http:
         text = (await http.get(f"{url}/metrics")).text
     return sum(
         sample.value

@@ -2,9 +2,9 @@
 
 import time
 
-import httpx
 import pytest
 
+from deletion.adapters.unproxied import unproxied
 from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, sweep, until
 from tests.support.spans import Collector, Seen, check
 
@@ -27,7 +27,7 @@ async def delete(pipeline: Pipeline, bots: list[str], **headers: str) -> None:
     recovery = pipeline.process("recovery", "botdel.cli", "recovery")
     async with gateway, pipeline.consumer() as consumer, recovery:
         url = await listening(gateway)
-        async with httpx.AsyncClient(base_url=url, headers=HEADERS | headers) as http:
+        async with unproxied(base_url=url, headers=HEADERS | headers) as http:
             for bot in bots:
                 assert (await http.delete(f"/v1/bots/{bot}")).status_code == 202
         for bot in bots:

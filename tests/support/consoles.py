@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from botdel.local.processes import ChildProcess
+from deletion.adapters.unproxied import unproxied
 from tests.support.forked import ForkedProcess
 from tests.support.pipeline import WITHIN, listening, until
 
@@ -33,9 +34,7 @@ async def console(
     arguments = ["botdel.cli", "console", "--port", "0"]
     async with ForkedProcess("console", arguments, env=environment) as process:
         url = await listening(process)
-        async with httpx.AsyncClient(
-            base_url=url, headers=HEADERS, timeout=WITHIN, trust_env=False
-        ) as http:
+        async with unproxied(base_url=url, headers=HEADERS, timeout=WITHIN) as http:
             yield process, http
 
 

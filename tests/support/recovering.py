@@ -14,6 +14,7 @@ from pymongo import AsyncMongoClient
 
 from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.job_document import to_document
+from deletion.adapters.unproxied import unproxied
 from deletion.clock import truncated
 from deletion.job import Job, Status
 from tests.support.pipeline import (
@@ -100,9 +101,7 @@ async def recovering(pipeline: Pipeline) -> AsyncIterator[Recovery]:
     async with pipeline.process("recovery", "botdel.cli", "recovery") as process:
         url = await listening(process)
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=WITHIN, trust_env=False
-        ) as http:
+        async with unproxied(base_url=url, headers=headers, timeout=WITHIN) as http:
             yield Recovery(process, url, http)
 
 

@@ -16,6 +16,7 @@ from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import ChildProcess
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo import requests
+from deletion.adapters.unproxied import unproxied
 from deletion.request import Chore
 from tests.support.pipeline import TOKEN, WITHIN, Pipeline, is_ready, listening
 from tests.upgrade.releases import Code
@@ -214,7 +215,7 @@ async def asking(installation: Installation, *, goes_on: bool = True) -> AsyncIt
     """Clients that, if it `goes_on`, ask for new bots until the block ends."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with AsyncExitStack() as stack:
-        http = httpx.AsyncClient(headers=headers, timeout=WITHIN, trust_env=False)
+        http = unproxied(headers=headers, timeout=WITHIN)
         clients = Clients(installation, await stack.enter_async_context(http))
         stopping = asyncio.Event()
         if not goes_on:

@@ -14,6 +14,7 @@ from typing import Final
 
 import httpx
 
+from deletion.adapters.unproxied import IDLE_SECONDS
 from deletion.clock import Clock
 from deletion.errors import HttpRefused, HttpUnavailable
 
@@ -33,8 +34,6 @@ LOCATED: Final = REDIRECTS | {202}
 LONGEST_RETRY_AFTER: Final = 86_400.0
 """Seconds; a host that asks for more is tried after a day."""
 ALWAYS: Final = {"Accept": "*/*", "User-Agent": "botdel"}
-IDLE_SECONDS: Final = 2.0
-"""How long an unused connection is kept: servers close theirs after 5 s or more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from deletion.adapters.unproxied import unproxied
 from deletion.process.head import HeadMiddleware
 from deletion.process.problems import install_problems
 from deletion.process.serving import serving
@@ -68,7 +69,7 @@ async def test_head_of_what_has_no_get_is_not_allowed() -> None:
 async def test_a_server_sends_no_content_and_keeps_the_connection() -> None:
     async with (
         serving(an_app([]), "127.0.0.1", 0, name="gateway", grace=1) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+        unproxied(base_url=url) as http,
     ):
         head = await http.head("/shown/a")
         got = await http.get("/shown/a")

@@ -1,0 +1,58 @@
+"""No request is sent on a connection at the moment when its server closes it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import SimpleNamespace
+
+import httpcore._async.http11
+import pytest
+from fastapi import FastAPI, Request
+
+from deletion.adapters.http_api.client import HttpClient
+from deletion.adapters.unproxied import IDLE_SECONDS, unproxied
+from deletion.clock import SystemClock
+from deletion.process.http_connections import BOUNDS
+from deletion.process.serving import serving
+
+Get = Callable[[str], Awaitable[object]]
+
+
+@asynccontextmanager
+async def unproxied_get() -> AsyncIterator[Get]:
+    async with unproxied() as http:
+        yield http.get
+
+
+@asynccontextmanager
+async def get_of_a_step() -> AsyncIterator[Get]:
+    http = HttpClient(SystemClock())
+    yield lambda url: http.send("GET", url, {}, seconds=5)
+    await http.close()
+
+
+@pytest.mark.parametrize("client", [unproxied_get, get_of_a_step])
+async def test_a_connection_is_used_again_only_soon(
+    client: Callable[[], AbstractAsyncContextManager[Get]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, ports, now = FastAPI(), [], 0.0
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(httpcore._async.http11, "time", clock)
+
+    @app.get("/")
+    async def root(request: Request) -> None:
+        assert request.client
+        ports.append(request.client.port)
+
+    async with (
+        serving(app, "127.0.0.1", 0, name="gateway", grace=1) as url,
+        client() as get,
+    ):
+        for waited in (0, IDLE_SECONDS * 0.9, IDLE_SECONDS * 1.1):
+            now += waited
+            await get(url)
+    first, second, third = ports
+    assert first == second != third
+
+
+def test_it_is_closed_long_before_our_own_servers_close_it() -> None:
+    assert BOUNDS.idle_seconds / 2 > IDLE_SECONDS
