@@ -10,7 +10,7 @@ from tests.reference import commands
 from tests.support.paths import DOCS, ROOT
 
 TEXT = README.read_text(encoding="utf-8")
-MOST_LINES = 150
+MOST_LINES = 140
 FIRST_PAGE = 40
 
 
