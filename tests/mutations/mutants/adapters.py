@@ -34,6 +34,20 @@ MUTANTS: Final = (
         EDGE,
     ),
     Mutant(
+        "a connection is used at the moment when its server closes it",
+        "deletion/adapters/unproxied.py",
+        "IDLE_SECONDS: Final = 2.0",
+        "IDLE_SECONDS: Final = 5.0",
+        ("unit",),
+    ),
+    Mutant(
+        "a client of one server keeps its connections as long as httpx does",
+        "deletion/adapters/unproxied.py",
+        ", limits=_LIMITS,",
+        ",",
+        ("unit",),
+    ),
+    Mutant(
         "a file beside a plan replaces a module",
         REFERENCES,
         "sys.path.append(path)",
