@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import os
 import random
 import signal
 import sys
@@ -181,6 +182,15 @@ async def test_a_program_whose_server_is_killed_ends_as_killed(
         await process.wait_for_line(str.isdigit, SOON)
         server.stop()
         assert await process.wait(SOON) == -signal.SIGKILL
+
+
+async def test_a_server_that_was_killed_is_started_again(program: Path, server: ForkServer) -> None:
+    server.start()
+    os.kill(server.pid, signal.SIGKILL)
+    await eventually(lambda: not runs(server.pid))
+    async with forked(program, "print('ok')", server=server) as process:
+        assert await process.wait(SOON) == 0
+    assert list(process.lines) == ["ok"]
 
 
 async def test_a_start_fails_at_once_when_the_server_cannot_import(program: Path) -> None:

@@ -74,6 +74,7 @@ class ForkServer:
         self._python = python
         self._env = dict(env or {})
         self._requests: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -83,9 +84,11 @@ class ForkServer:
         self.stop()
 
     def start(self) -> socket.socket:
-        """Start it unless it has been started; return the socket for requests, which wait there
-        until the imports are done.
+        """Start it unless it runs; return the socket for requests, which wait there until the
+        imports are done.
         """
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()  # it has been killed: the programs of other tests get a new one
         if self._requests is None:
             self._requests, theirs = socket.socketpair()
             self._requests.settimeout(SENT_WITHIN)
@@ -105,8 +108,10 @@ class ForkServer:
         if self._requests is not None:
             self._requests.close()
             self._requests = None
+        if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._process = None
 
     def ask(self, request: fork_server.Request, output: int) -> socket.socket:
         """Ask for a program that prints to `output`; return the socket that reports its start and
@@ -126,7 +131,9 @@ class ForkServer:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Its process id; raises RuntimeError before `start` and after `stop`."""
+        if self._process is None:
+            raise RuntimeError("the fork server does not run")
         return self._process.pid
 
 
