@@ -9,11 +9,10 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import pytest
-from pymongo import AsyncMongoClient
 
 from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
@@ -23,7 +22,7 @@ from deletion.errors import ConfigurationError
 from tests.support import brokers
 from tests.support.clock import VirtualLoop
 from tests.support.paths import TESTS
-from tests.support.pipeline import Pipeline, with_topology
+from tests.support.pipeline import Pipeline, Where, pipeline_at, with_topology
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -144,19 +143,18 @@ async def client(mongo: EmbeddedMongo) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def pipeline(
-    broker: LocalBroker,
-    mongo: EmbeddedMongo,
-    project: str,
-    database_name: str,
-    tmp_path: Path,
-) -> AsyncIterator[Pipeline]:
+def where(
+    broker: LocalBroker, mongo: EmbeddedMongo, project: str, database_name: str, tmp_path: Path
+) -> Where:
+    """Where the pipeline of one test is."""
+    return Where(broker.host, mongo.uri, project, database_name, tmp_path)
+
+
+@pytest.fixture
+async def pipeline(where: Where) -> AsyncIterator[Pipeline]:
     """A service with data and its topology in place, before any process starts."""
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo.uri, timeoutMS=30_000) as client:
-        pipeline = Pipeline(broker.host, mongo.uri, project, database_name, tmp_path, client)
-        async with with_topology(pipeline):
-            yield pipeline
+    async with pipeline_at(where) as pipeline, with_topology(pipeline):
+        yield pipeline
 
 
 def pytest_collection_finish() -> None:

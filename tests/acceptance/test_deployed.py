@@ -8,23 +8,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from bson import ObjectId
-from pymongo import AsyncMongoClient
 
-from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import ChildProcess
-from botdel.local.server import LocalBroker
 from deletion.adapters.unproxied import unproxied
 from tests.support import composed, kubernetes
 from tests.support.commands import botdel
 from tests.support.deployed import READ_BY, SECRETS, SERVING
 from tests.support.forked import ForkedProcess
 from tests.support.paths import ROOT
-from tests.support.pipeline import WITHIN, Pipeline, listening, until
+from tests.support.pipeline import WITHIN, Pipeline, Where, listening, pipeline_at, until
 
 PLAN = ROOT / "deploy" / "kubernetes" / "services" / "conversations" / "plan.yaml"
 DATABASE = "conversations"
@@ -71,19 +67,12 @@ def by_kubernetes(folder: Path) -> Mapping[str, Started]:
 
 
 @pytest.fixture
-async def here(
-    broker: LocalBroker,
-    mongo: EmbeddedMongo,
-    project: str,
-    database_name: str,
-    tmp_path: Path,
-) -> AsyncIterator[Pipeline]:
+async def here(where: Where) -> AsyncIterator[Pipeline]:
     """Servers, before any topology is applied."""
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo.uri, timeoutMS=30_000) as client:
-        await client.drop_database(DATABASE)
-        yield Pipeline(broker.host, mongo.uri, project, database_name, tmp_path, client)
-        await client.drop_database(DATABASE)
+    async with pipeline_at(where) as pipeline:
+        await pipeline.client.drop_database(DATABASE)
+        yield pipeline
+        await pipeline.client.drop_database(DATABASE)
 
 
 def process(pipeline: Pipeline, command: str, started: Started, recovery: str) -> ChildProcess:

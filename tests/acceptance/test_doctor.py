@@ -6,15 +6,12 @@ import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 from google.pubsub_v1.types import Subscription
 
 from botdel.doctor.canary import DATA
-from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
-from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import BY_EVENTS, BY_SILENCE
 from deletion.job import Status, StepProgress
@@ -24,14 +21,16 @@ from tests.support.pipeline import (
     SERVICE,
     WITHIN,
     Pipeline,
+    Where,
     letters,
     listening,
+    pipeline_at,
     publish,
     pubsub,
     request_placed,
     until,
 )
-from tests.support.recovering import job, pipeline_at, recovering
+from tests.support.recovering import SETTINGS, job, recovering
 
 SUBSCRIPTION = f"subscription bot-deletion.{SERVICE}"
 LEDGER = "bot-deletion.ledger"
@@ -64,15 +63,9 @@ NO_CANARY = "--no-canary"
 
 
 @pytest.fixture
-async def installed(
-    broker: LocalBroker,
-    mongo: EmbeddedMongo,
-    project: str,
-    database_name: str,
-    tmp_path: Path,
-) -> AsyncIterator[Pipeline]:
+async def installed(where: Where) -> AsyncIterator[Pipeline]:
     """A service with data, and the topology as the product makes it."""
-    async with pipeline_at(broker.host, mongo.uri, project, database_name, tmp_path) as pipeline:
+    async with pipeline_at(where, settings=SETTINGS) as pipeline:
         code, lines = await botdel(pipeline, "topology", "apply", "--plan", str(pipeline.plan))
         assert code == 0, lines
         yield pipeline

@@ -9,13 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from bson import ObjectId
-from pymongo import AsyncMongoClient
 
 from botdel.doctor.command import examine
 from botdel.local.billing import Account, BillingApi, Mood
@@ -48,7 +46,7 @@ from deletion.retry import Retry
 from deletion.runner import ANSWER_ONLY, Runner
 from tests.support.factories import POLICY
 from tests.support.memory_stores import MemoryJobStore
-from tests.support.pipeline import Pipeline
+from tests.support.pipeline import Where, pipeline_at
 from tests.support.wrong_plans import (
     ANALYTICS,
     BILLING,
@@ -169,15 +167,13 @@ async def platform(
 ) -> AsyncIterator[Platform]:
     """With indexes and subscriptions; this process has the settings."""
     clients, own = Clients(mongo.uri), f"test-{uuid4().hex[:16]}"
-    database: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo.uri)
+    where = Where(broker.host, mongo.uri, own, own, tmp_path_factory.mktemp("plans"))
     async with (
         LocalS3() as s3,
         BillingApi() as billing,
         unproxied(base_url=billing.url) as api,
-        database,
+        pipeline_at(where) as pipeline,
     ):
-        folder = tmp_path_factory.mktemp("plans")
-        pipeline = Pipeline(broker.host, mongo.uri, own, own, folder, database)
         outside = {"BILLING_URL": billing.url, **QUICK, **credentials(s3.url)}
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (pipeline.env | outside).items():

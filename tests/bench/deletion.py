@@ -6,20 +6,16 @@ its own, events, jobs, checkpoints and reading back included. The consumer first
 bots, then the other eighteen, to compare its memory.
 """
 
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import psutil
 from bson import ObjectId
-from pymongo import AsyncMongoClient
 
+from tests.bench.own_pipeline import own_pipeline
 from tests.support.pipeline import (
     Pipeline,
-    create_topology,
     listening,
     publish,
     request_placed,
@@ -36,29 +32,15 @@ MEGABYTE: Final = 1_000_000
 
 async def bench(emulator_host: str, mongo_uri: str) -> dict[str, float]:
     """Documents per second of each, the ratio, and the consumer's peak memory in MB."""
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo_uri, timeoutMS=120_000) as client:
-        with tempfile.TemporaryDirectory() as folder:
-            name = f"bench-{uuid4().hex[:8]}"
-            pipeline = Pipeline(
-                emulator_host,
-                mongo_uri,
-                name,
-                name,
-                Path(folder),
-                client,
-                settings={"BOTDEL_STALE_AFTER_SECONDS": "600"},
-                batch_size=1000,
-                pace="{busy_share: 1, min_batch: 1000}",
-            )
-            await create_topology(pipeline)
-            bots = [ObjectId() for _ in range(BOTS)]
-            bare: Any = client[name]["bare"]
-            for collection in (bare, pipeline.messages):
-                await _fill(collection, bots)
-            doomed = bots[:DELETED]
-            bare_seconds = await _bare(bare, doomed)
-            return await _ours(pipeline, doomed, bare_seconds)
+    pace = "{busy_share: 1, min_batch: 1000}"
+    async with own_pipeline(emulator_host, mongo_uri, batch_size=1000, pace=pace) as pipeline:
+        bots = [ObjectId() for _ in range(BOTS)]
+        bare: Any = pipeline.client[pipeline.database]["bare"]
+        for collection in (bare, pipeline.messages):
+            await _fill(collection, bots)
+        doomed = bots[:DELETED]
+        bare_seconds = await _bare(bare, doomed)
+        return await _ours(pipeline, doomed, bare_seconds)
 
 
 async def _fill(collection: Any, bots: Sequence[ObjectId]) -> None:

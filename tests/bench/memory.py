@@ -5,19 +5,15 @@ while events come and are recorded as pending jobs.
 """
 
 import asyncio
-import tempfile
-from pathlib import Path
-from typing import Any, Final
-from uuid import uuid4
+from typing import Final
 
 import psutil
 from bson import ObjectId
-from pymongo import AsyncMongoClient
 
 from tests.bench.endless import SLOTS
+from tests.bench.own_pipeline import own_pipeline
 from tests.support.pipeline import (
     Pipeline,
-    create_topology,
     listening,
     publish,
     request_placed,
@@ -35,19 +31,12 @@ MEGABYTE: Final = 1_000_000
 
 async def bench(emulator_host: str, mongo_uri: str) -> dict[str, float]:
     """Resident MB of the consumer by the number of pending jobs, and their ratio."""
-    name = f"bench-{uuid4().hex[:8]}"
-    settings = {"BOTDEL_STALE_AFTER_SECONDS": "600", "BOTDEL_CONSUMER_SLOTS": str(SLOTS)}
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo_uri, timeoutMS=120_000) as client:
-        with tempfile.TemporaryDirectory() as folder:
-            pipeline = Pipeline(
-                emulator_host, mongo_uri, name, name, Path(folder), client, settings
-            )
-            await create_topology(pipeline)
-            command = ("tests.bench.endless", str(pipeline.plan))
-            async with pipeline.process("consumer", *command) as consumer:
-                await listening(consumer)
-                return await _measured(pipeline, psutil.Process(consumer.pid))
+    settings = {"BOTDEL_CONSUMER_SLOTS": str(SLOTS)}
+    async with own_pipeline(emulator_host, mongo_uri, settings) as pipeline:
+        command = ("tests.bench.endless", str(pipeline.plan))
+        async with pipeline.process("consumer", *command) as consumer:
+            await listening(consumer)
+            return await _measured(pipeline, psutil.Process(consumer.pid))
 
 
 async def _measured(pipeline: Pipeline, process: psutil.Process) -> dict[str, float]:

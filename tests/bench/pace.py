@@ -8,23 +8,19 @@ deleted by then.
 """
 
 import asyncio
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 from bson import ObjectId
-from pymongo import AsyncMongoClient
 
+from tests.bench.own_pipeline import own_pipeline
 from tests.support.pipeline import (
     Pipeline,
-    create_topology,
     listening,
     publish,
     request_placed,
@@ -104,20 +100,12 @@ def _percentile(took: list[float], percent: int) -> float:
 
 async def bench(emulator_host: str, mongo_uri: str) -> dict[str, float]:
     """Percentiles of each, their ratios to those without a deletion, and its seconds."""
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo_uri, timeoutMS=120_000) as client:
-        with tempfile.TemporaryDirectory() as folder:
-            name = f"bench-{uuid4().hex[:8]}"
-            settings = {"BOTDEL_STALE_AFTER_SECONDS": "600"}
-            pipeline = Pipeline(
-                emulator_host, mongo_uri, name, name, Path(folder), client, settings, 1000
-            )
-            await create_topology(pipeline)
-            others = [ObjectId() for _ in range(OTHERS)]
-            await pipeline.messages.create_index([("botId", 1), ("_id", 1)])
-            await _fill(pipeline, others, DOCUMENTS // OTHERS)
-            foreground = Foreground(pipeline.messages, others)
-            return await _compared(pipeline, foreground)
+    async with own_pipeline(emulator_host, mongo_uri, batch_size=1000) as pipeline:
+        others = [ObjectId() for _ in range(OTHERS)]
+        await pipeline.messages.create_index([("botId", 1), ("_id", 1)])
+        await _fill(pipeline, others, DOCUMENTS // OTHERS)
+        foreground = Foreground(pipeline.messages, others)
+        return await _compared(pipeline, foreground)
 
 
 async def _compared(pipeline: Pipeline, foreground: Foreground) -> dict[str, float]:

@@ -7,26 +7,23 @@ and its cost is compared with that beside the smallest one.
 """
 
 import asyncio
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import psutil
 from bson import ObjectId
-from pymongo import AsyncMongoClient
 
 from deletion.adapters.mongo.census import MongoCensus
 from deletion.adapters.mongo.connection import Client, connect
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import truncated
 from deletion.job import Job, Status
+from tests.bench.own_pipeline import own_pipeline
 from tests.simulation import growth
 from tests.simulation.growth import Cost, deletions, intake, settling, sweep
 from tests.support.factories import new_job
@@ -34,7 +31,6 @@ from tests.support.indexed import indexed
 from tests.support.pipeline import (
     SERVICE,
     Pipeline,
-    create_topology,
     publish,
     request_placed,
 )
@@ -139,7 +135,9 @@ async def _fleets(emulator_host: str, mongo_uri: str) -> Figures:
 
 async def _fleet(emulator_host: str, mongo_uri: str, backlog: int) -> _Measured:
     """Four consumers complete the oldest of `backlog` jobs, and as many new ones are requested."""
-    async with _pipeline(emulator_host, mongo_uri) as pipeline:
+    async with own_pipeline(
+        emulator_host, mongo_uri, batch_size=1000, pace="{busy_share: 1}"
+    ) as pipeline:
         census = await _fill(pipeline, backlog)
         async with AsyncExitStack() as stack:
             processes = []
@@ -158,28 +156,6 @@ async def _fleet(emulator_host: str, mongo_uri: str, backlog: int) -> _Measured:
         (new - old) / done * 1000 for old, new in zip(before, after, strict=True)
     )
     return _Measured(consumers, server, elapsed, census)
-
-
-@asynccontextmanager
-async def _pipeline(emulator_host: str, mongo_uri: str) -> AsyncIterator[Pipeline]:
-    name = f"bench-{uuid4().hex[:8]}"
-    settings = {"BOTDEL_STALE_AFTER_SECONDS": "600"}
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo_uri, timeoutMS=120_000) as client:
-        with tempfile.TemporaryDirectory() as folder:
-            pipeline = Pipeline(
-                emulator_host,
-                mongo_uri,
-                name,
-                name,
-                Path(folder),
-                client,
-                settings,
-                batch_size=1000,
-                pace="{busy_share: 1}",
-            )
-            await create_topology(pipeline)
-            yield pipeline
 
 
 async def _fill(pipeline: Pipeline, backlog: int) -> float | None:

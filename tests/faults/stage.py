@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from google.pubsub_v1.types import DeadLetterPolicy, Subscription
-from pymongo import AsyncMongoClient
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import ChildProcess, free_port
@@ -20,7 +19,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.schedule import BROKER, DATABASE, GATEWAY, RECOVERY, STALE_AFTER, Schedule
 from tests.faults.supervised import GRACE, OnLine, Supervised
 from tests.support.forked import ForkedProcess
-from tests.support.pipeline import ACK_DEADLINE, Pipeline, pubsub
+from tests.support.pipeline import ACK_DEADLINE, Pipeline, Where, pipeline_at, pubsub
 
 PACE: Final = 0.4
 """Seconds each batch, and each recording, takes longer, so that faults find them under way."""
@@ -31,8 +30,8 @@ SETTINGS: Final = {
     "BOTDEL_MAX_ATTEMPTS": "50",  # so many that faults alone exhaust few jobs, if any
     "BOTDEL_SHUTDOWN_GRACE_SECONDS": str(GRACE),
 }
-DATABASE_MS: Final = 60_000
-"""Milliseconds for one call of the suite itself: longer than any fault lasts."""
+DATABASE_SECONDS: Final = 60.0
+"""For one call of the suite itself: longer than any fault lasts."""
 
 
 @dataclass
@@ -80,12 +79,10 @@ async def _servers(stack: AsyncExitStack, folder: Path, broker: LocalBroker) -> 
     mongo = await stack.enter_async_context(EmbeddedMongo(folder / "mongodb"))
     to_broker = await stack.enter_async_context(Proxy(broker.port))
     to_database = await stack.enter_async_context(Proxy(mongo.port))
-    client: AsyncMongoClient[dict[str, Any]]
-    client = AsyncMongoClient(mongo.uri, timeoutMS=DATABASE_MS, tz_aware=True)
-    await stack.enter_async_context(client)
     name = uuid4().hex[:16]
-    direct = Pipeline(
-        broker.host, mongo.uri, f"test-{name}", f"test_{name}", folder, client, dict(SETTINGS)
+    where = Where(broker.host, mongo.uri, f"test-{name}", f"test_{name}", folder)
+    direct = await stack.enter_async_context(
+        pipeline_at(where, settings=SETTINGS, answer_seconds=DATABASE_SECONDS)
     )
     product = replace(
         direct,

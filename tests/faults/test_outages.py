@@ -2,12 +2,9 @@
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
-from pymongo import AsyncMongoClient
 
 from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
@@ -17,8 +14,10 @@ from deletion.adapters.unproxied import unproxied
 from tests.support.pipeline import (
     TOKEN,
     Pipeline,
+    Where,
     create_topology,
     listening,
+    pipeline_at,
     publish,
     request_placed,
     sweep,
@@ -43,13 +42,15 @@ async def own_mongo(tmp_path: Path) -> AsyncIterator[EmbeddedMongo]:
 
 @pytest.fixture
 async def fragile(
-    own_broker: LocalBroker, own_mongo: EmbeddedMongo, project: str, tmp_path: Path
+    own_broker: LocalBroker,
+    own_mongo: EmbeddedMongo,
+    project: str,
+    database_name: str,
+    tmp_path: Path,
 ) -> AsyncIterator[Pipeline]:
     """A pipeline on servers of its own."""
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(own_mongo.uri, timeoutMS=30_000) as client:
-        name = f"test_{uuid4().hex[:16]}"
-        pipeline = Pipeline(own_broker.host, own_mongo.uri, project, name, tmp_path, client)
+    where = Where(own_broker.host, own_mongo.uri, project, database_name, tmp_path)
+    async with pipeline_at(where) as pipeline:
         await create_topology(pipeline)
         yield pipeline
 

@@ -13,16 +13,23 @@ from typing import Final
 
 import pytest
 
-from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import ChildProcess
-from botdel.local.server import LocalBroker
 from botdel.new_service.command import new_service
 from deletion import __version__
 from deletion.adapters.unproxied import unproxied
 from tests.image.build import Image, required
 from tests.support.paths import PACKAGES, ROOT
-from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, until
-from tests.support.recovering import pipeline_at
+from tests.support.pipeline import (
+    SERVICE,
+    TOKEN,
+    WITHIN,
+    Pipeline,
+    Where,
+    listening,
+    pipeline_at,
+    until,
+)
+from tests.support.recovering import SETTINGS
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -120,14 +127,9 @@ async def installed(pipeline: Pipeline, image: Image) -> AsyncIterator[Installat
 
 @pytest.mark.proves("image-writes-nowhere")
 async def test_a_deletion_goes_through_processes_of_the_image_and_each_stops_cleanly(
-    image: Image,
-    broker: LocalBroker,
-    mongo: EmbeddedMongo,
-    project: str,
-    database_name: str,
-    tmp_path: Path,
+    image: Image, where: Where
 ) -> None:
-    async with pipeline_at(broker.host, mongo.uri, project, database_name, tmp_path) as pipeline:
+    async with pipeline_at(where, settings=SETTINGS) as pipeline:
         pipeline.settings |= {"BOTDEL_CONSOLE_USERS": OPERATOR, "BOTDEL_TRACES": "off"}
         bot, other = await pipeline.fill(25, 5)
         async with installed(pipeline, image) as installation:

@@ -5,15 +5,12 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from bson import ObjectId
 from pydantic import SecretStr
 
-from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
-from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import connect
 from deletion.adapters.mongo.sweeps import COLLECTION
 from deletion.job import Status
@@ -22,15 +19,15 @@ from recovery.client import Exit, recover
 from recovery.mongo_sweeps import MongoSweepStore
 from tests.support.forked import ForkedProcess
 from tests.support.indexed import indexed
-from tests.support.pipeline import TOKEN, WITHIN, Pipeline, with_topology
+from tests.support.pipeline import TOKEN, WITHIN, Pipeline, Where, pipeline_at, with_topology
 from tests.support.recovering import (
     HOUR,
     REST,
+    SETTINGS,
     STALE_AFTER,
     SWEEPS,
     claimable,
     job,
-    pipeline_at,
     recovering,
     seed,
 )
@@ -39,15 +36,8 @@ SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 @pytest.fixture
-async def pipeline(
-    broker: LocalBroker,
-    mongo: EmbeddedMongo,
-    project: str,
-    database_name: str,
-    tmp_path: Path,
-) -> AsyncIterator[Pipeline]:
-    at = (broker.host, mongo.uri, project, database_name, tmp_path)
-    async with pipeline_at(*at) as pipeline, with_topology(pipeline):
+async def pipeline(where: Where) -> AsyncIterator[Pipeline]:
+    async with pipeline_at(where, settings=SETTINGS) as pipeline, with_topology(pipeline):
         yield pipeline
 
 

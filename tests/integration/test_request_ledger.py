@@ -4,22 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from google.pubsub_v1.types import Subscription
 
 from botdel.local.broker.journal import Journal
 from botdel.local.broker.server import Server, steady_clock
-from botdel.local.database import EmbeddedMongo
-from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.seeking import seek
 from deletion.adapters.pubsub.subscription import PullSubscription
 from tests.support.pipeline import (
     SERVICE,
     WITHIN,
     Pipeline,
+    Where,
     create_topology,
+    pipeline_at,
     publish,
     pubsub,
     register,
@@ -28,7 +27,7 @@ from tests.support.pipeline import (
     with_topology,
 )
 from tests.support.recovering import (
-    pipeline_at,
+    SETTINGS,
     recorded,
     recovering,
     settled,
@@ -37,21 +36,14 @@ from tests.support.recovering import (
 
 MESSAGES = 3
 """Documents of each bot."""
+HASTY = SETTINGS | {"BOTDEL_MISSING_AFTER_MINUTES": "0.02"}
 
 
 @pytest.fixture
-async def pipeline(
-    broker: LocalBroker,
-    mongo: EmbeddedMongo,
-    project: str,
-    database_name: str,
-    tmp_path: Path,
-) -> AsyncIterator[Pipeline]:
-    async with pipeline_at(broker.host, mongo.uri, project, database_name, tmp_path) as pipeline:
-        pipeline.settings["BOTDEL_MISSING_AFTER_MINUTES"] = "0.02"
-        async with with_topology(pipeline):
-            await register(pipeline)
-            yield pipeline
+async def pipeline(where: Where) -> AsyncIterator[Pipeline]:
+    async with pipeline_at(where, settings=HASTY) as pipeline, with_topology(pipeline):
+        await register(pipeline)
+        yield pipeline
 
 
 async def purge(pipeline: Pipeline) -> None:
@@ -130,16 +122,13 @@ def away() -> Away:
 
 
 @pytest.fixture
-async def calendar(
-    away: Away, mongo: EmbeddedMongo, project: str, database_name: str, tmp_path: Path
-) -> AsyncIterator[Pipeline]:
+async def calendar(away: Away, where: Where) -> AsyncIterator[Pipeline]:
     """As `pipeline`, on a broker whose days pass when the test says so."""
     server = Server(Journal(None), away)
     port = await server.start("127.0.0.1:0")
     try:
-        host = f"127.0.0.1:{port}"
-        async with pipeline_at(host, mongo.uri, project, database_name, tmp_path) as pipeline:
-            pipeline.settings["BOTDEL_MISSING_AFTER_MINUTES"] = "0.02"
+        there = where._replace(broker=f"127.0.0.1:{port}")
+        async with pipeline_at(there, settings=HASTY) as pipeline:
             await create_topology(pipeline)
             await register(pipeline)
             yield pipeline

@@ -2,12 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from bson import ObjectId
@@ -38,6 +38,16 @@ WITHIN = 90.0
 DELETED_WITHIN = 20.0
 """Seconds for the broker to delete the subscriptions of a test."""
 TOKEN = "a-token-for-tests-alone"
+
+
+class Where(NamedTuple):
+    """The servers of a pipeline, and a project, a database and a folder of its own."""
+
+    broker: str
+    mongo_uri: str
+    project: str
+    database: str
+    folder: Path
 
 
 @dataclass
@@ -135,6 +145,25 @@ class Pipeline:
     async def has_status(self, bot: str, status: str) -> bool:
         """Whether the bot's only job has that status."""
         return await self.status_of(bot) == status
+
+
+@asynccontextmanager
+async def pipeline_at(
+    where: Where,
+    *,
+    settings: Mapping[str, str] | None = None,
+    answer_seconds: float = 30,
+    **others: Any,
+) -> AsyncIterator[Pipeline]:
+    """A pipeline with these values of its other fields; neither server needs to answer yet.
+
+    Its client waits `answer_seconds` for the database.
+    """
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        where.mongo_uri, timeoutMS=int(answer_seconds * 1000), tz_aware=True
+    )
+    async with client:
+        yield Pipeline(*where, client, dict(settings or {}), **others)
 
 
 async def listening(process: ChildProcess) -> str:

@@ -4,13 +4,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 from bson import ObjectId
-from pymongo import AsyncMongoClient
 
 from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.job_document import to_document
@@ -42,16 +40,6 @@ SETTINGS = {
     "BOTDEL_SWEEP_PAGE_SIZE": "4",
     "BOTDEL_SHUTDOWN_GRACE_SECONDS": str(GRACE),
 }
-
-
-@asynccontextmanager
-async def pipeline_at(
-    broker: str, mongo_uri: str, project: str, database: str, folder: Path
-) -> AsyncIterator[Pipeline]:
-    """A pipeline with recovery's settings; no server needs to answer yet."""
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo_uri, timeoutMS=30_000, tz_aware=True) as client:
-        yield Pipeline(broker, mongo_uri, project, database, folder, client, dict(SETTINGS))
 
 
 @dataclass

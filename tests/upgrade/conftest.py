@@ -1,12 +1,10 @@
 """The code of the last release, unpacked once, and an installation for each test."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
-from botdel.local.database import EmbeddedMongo
-from botdel.local.server import LocalBroker
+from tests.support.pipeline import Where
 from tests.upgrade.forked_release import forking
 from tests.upgrade.releases import Code, Release, releases
 from tests.upgrade.rolling import Installation, installed
@@ -27,9 +25,7 @@ def old(last_release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-async def installation(
-    broker: LocalBroker, mongo: EmbeddedMongo, project: str, database_name: str, tmp_path: Path
-) -> AsyncIterator[Installation]:
+async def installation(where: Where) -> AsyncIterator[Installation]:
     """Two services, of which no process runs yet."""
-    async with installed(broker, mongo, project, database_name, tmp_path) as installation:
+    async with installed(where) as installation:
         yield installation

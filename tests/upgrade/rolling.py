@@ -10,15 +10,12 @@ from typing import Any, Final
 
 import httpx
 from bson import ObjectId
-from pymongo import AsyncMongoClient
 
-from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import ChildProcess
-from botdel.local.server import LocalBroker
 from deletion.adapters.mongo import requests
 from deletion.adapters.unproxied import unproxied
 from deletion.request import Chore
-from tests.support.pipeline import TOKEN, WITHIN, Pipeline, is_ready, listening
+from tests.support.pipeline import TOKEN, WITHIN, Pipeline, Where, is_ready, listening, pipeline_at
 from tests.upgrade.releases import Code
 
 SERVICES: Final = ("conversations", "analytics")
@@ -144,15 +141,13 @@ class Installation:
 
 
 @asynccontextmanager
-async def installed(
-    broker: LocalBroker, mongo: EmbeddedMongo, project: str, database: str, folder: Path
-) -> AsyncIterator[Installation]:
+async def installed(where: Where) -> AsyncIterator[Installation]:
     """An installation of which nothing runs yet."""
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo.uri, timeoutMS=30_000) as client:
-        pipeline = Pipeline(broker.host, mongo.uri, project, database, folder, client)
-        pipeline.settings["BOTDEL_STALE_AFTER_SECONDS"] = str(STALE_AFTER)
-        pipeline.settings["BOTDEL_CONSOLE_USERS"] = f"vera:viewer:{TOKEN}"
+    settings = {
+        "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
+        "BOTDEL_CONSOLE_USERS": f"vera:viewer:{TOKEN}",
+    }
+    async with pipeline_at(where, settings=settings) as pipeline:
         installation = Installation(pipeline)
         try:
             yield installation
