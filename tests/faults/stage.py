@@ -15,11 +15,11 @@ from botdel.local.processes import ChildProcess, free_port
 from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from tests.faults.data import OWNED, SERVICES, Data
-from tests.faults.proxy import Proxy
 from tests.faults.schedule import BROKER, DATABASE, GATEWAY, RECOVERY, STALE_AFTER, Schedule
 from tests.faults.supervised import GRACE, OnLine, Supervised
 from tests.support.forked import ForkedProcess
 from tests.support.pipeline import ACK_DEADLINE, Pipeline, Where, pipeline_at, pubsub
+from tests.support.proxy import Proxy
 
 PACE: Final = 0.4
 """Seconds each batch, and each recording, takes longer, so that faults find them under way."""

@@ -13,7 +13,7 @@ from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PULL_SECONDS, PullSubscription
 from deletion.bus import Message
 from deletion.errors import BusUnavailable
-from tests.faults.proxy import Proxy
+from tests.support.proxy import Proxy
 
 PULLING = Keepalive(every=3, within=1)
 """Seconds; longer than the emulator is silent while an empty pull waits."""

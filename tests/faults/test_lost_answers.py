@@ -14,10 +14,10 @@ from botdel.local.database import EmbeddedMongo
 from deletion.adapters.pubsub.subscription import PULL_SECONDS
 from deletion.adapters.unproxied import unproxied
 from deletion.job import Status
-from tests.faults.proxy import Proxy
 from tests.faults.replicas import NEVER_STALE, taken
 from tests.support.pipeline import WITHIN, Pipeline, listening, publish, request_placed, until
 from tests.support.polling import eventually
+from tests.support.proxy import Proxy
 from tests.support.recovering import job, seed
 
 EVENTS = 20

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from botdel.local.processes import free_port
-from tests.faults.proxy import Proxy
 from tests.support.polling import SOON, eventually
+from tests.support.proxy import Proxy
 
 DELAY_BY = 0.3
 """Seconds."""

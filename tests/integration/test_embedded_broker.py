@@ -23,9 +23,9 @@ from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.processes import ChildProcess, ProcessFailed, free_port
 from botdel.local.server import found_taken
 from tests.conformance.brokers import CALL, Calls, calls_to, data, moment
-from tests.faults.proxy import Proxy
 from tests.support.forked import ForkedBroker, ForkedProcess
 from tests.support.polling import eventually
+from tests.support.proxy import Proxy
 
 KILLS: Final = 6
 SEED: Final = 9
