@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -140,11 +141,11 @@ async def test_a_terminated_consumer_that_records_in_vain_ends_within_its_grace(
         await until(lambda: _all_complete(pipeline, EVENTS))
 
 
-async def _keep_live(pipeline: Pipeline, bot: str, event_id: str) -> object:
+async def _keep_live(pipeline: Pipeline, bot: str, event_id: str) -> datetime:
     """An exhausted job of the bot, which stays live and changes by joins alone; its `placedAt`."""
     exhausted = replace(job(Status.EXHAUSTED), bot_id=bot, event_ids=(event_id,))
     await seed(pipeline, [exhausted])
-    return exhausted.placed_at.replace(tzinfo=None)
+    return exhausted.placed_at
 
 
 async def _all_complete(pipeline: Pipeline, count: int) -> bool:
