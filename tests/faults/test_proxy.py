@@ -8,16 +8,18 @@ import pytest
 from botdel.local.processes import free_port
 from tests.support.polling import SOON, eventually
 from tests.support.proxy import Proxy
+from tests.support.tcp import TcpServer
 
 DELAY_BY = 0.3
 """Seconds."""
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Echo:
-    """A server that answers each line with itself, and remembers what it heard."""
+class Echo(TcpServer):
+    """Answers each line with itself, and remembers what it heard."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.heard: list[bytes] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -28,16 +30,15 @@ class Echo:
 
 
 @pytest.fixture
-async def echo() -> Echo:
-    return Echo()
+async def echo() -> AsyncIterator[Echo]:
+    async with Echo() as echo:
+        yield echo
 
 
 @pytest.fixture
 async def proxy(echo: Echo) -> AsyncIterator[Proxy]:
-    server = await asyncio.start_server(echo.serve, "127.0.0.1", 0)
-    async with Proxy(server.sockets[0].getsockname()[1]) as proxy:
+    async with Proxy(echo.port) as proxy:
         yield proxy
-    server.close()
 
 
 async def connected(proxy: Proxy) -> Connection:

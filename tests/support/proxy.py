@@ -2,19 +2,21 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Self
+
+from tests.support.tcp import TcpServer
 
 CHUNK = 64 * 1024
 """The most bytes that are passed on at once."""
 
 
-class Proxy:
-    """Listens on a port of its own and passes everything on to the port `target`, on 127.0.0.1.
+class Proxy(TcpServer):
+    """Passes everything on to the port `target`, on 127.0.0.1.
 
     A fault lasts until `heal`. If the target does not accept a connection, the client's is reset.
     """
 
     def __init__(self, target: int) -> None:
+        super().__init__()
         self._target = target
         self._delay = 0.0
         self._losing_answers = False
@@ -25,18 +27,6 @@ class Proxy:
         self.lost = 0
         self._open: set[asyncio.StreamWriter] = set()
         self._black_holed: set[asyncio.StreamWriter] = set()
-        self._serving: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def cut(self) -> None:
         """Reset every connection; new ones are served."""
@@ -81,12 +71,8 @@ class Proxy:
         self._losing_answers = self._out = self._black_holes_new = False
         self._doomed = None
 
-    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """See the base class."""
         ends = {writer}
         self._open |= ends
         try:
