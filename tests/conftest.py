@@ -22,7 +22,7 @@ from deletion.errors import ConfigurationError
 from tests.support import brokers
 from tests.support.clock import VirtualLoop
 from tests.support.paths import TESTS
-from tests.support.pipeline import Pipeline, Where, pipeline_at, with_topology
+from tests.support.pipeline import Location, Pipeline, pipeline_at, with_topology
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -143,17 +143,17 @@ async def client(mongo: EmbeddedMongo) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def where(
+def location(
     broker: LocalBroker, mongo: EmbeddedMongo, project: str, database_name: str, tmp_path: Path
-) -> Where:
-    """Where the pipeline of one test is."""
-    return Where(broker.host, mongo.uri, project, database_name, tmp_path)
+) -> Location:
+    """The servers, and a project, a database and a folder for one test only."""
+    return Location(broker.host, mongo.uri, project, database_name, tmp_path)
 
 
 @pytest.fixture
-async def pipeline(where: Where) -> AsyncIterator[Pipeline]:
+async def pipeline(location: Location) -> AsyncIterator[Pipeline]:
     """A service with data and its topology in place, before any process starts."""
-    async with pipeline_at(where) as pipeline, with_topology(pipeline):
+    async with pipeline_at(location) as pipeline, with_topology(pipeline):
         yield pipeline
 
 

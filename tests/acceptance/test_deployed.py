@@ -20,7 +20,7 @@ from tests.support.commands import botdel
 from tests.support.deployed import READ_BY, SECRETS, SERVING
 from tests.support.forked import ForkedProcess
 from tests.support.paths import ROOT
-from tests.support.pipeline import WITHIN, Pipeline, Where, listening, pipeline_at, until
+from tests.support.pipeline import WITHIN, Location, Pipeline, listening, pipeline_at, until
 
 PLAN = ROOT / "deploy" / "kubernetes" / "services" / "conversations" / "plan.yaml"
 DATABASE = "conversations"
@@ -67,9 +67,9 @@ def by_kubernetes(folder: Path) -> Mapping[str, Started]:
 
 
 @pytest.fixture
-async def here(where: Where) -> AsyncIterator[Pipeline]:
+async def here(location: Location) -> AsyncIterator[Pipeline]:
     """Servers, before any topology is applied."""
-    async with pipeline_at(where) as pipeline:
+    async with pipeline_at(location) as pipeline:
         await pipeline.client.drop_database(DATABASE)
         yield pipeline
         await pipeline.client.drop_database(DATABASE)

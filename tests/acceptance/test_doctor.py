@@ -20,8 +20,8 @@ from tests.support.commands import botdel
 from tests.support.pipeline import (
     SERVICE,
     WITHIN,
+    Location,
     Pipeline,
-    Where,
     letters,
     listening,
     pipeline_at,
@@ -63,9 +63,9 @@ NO_CANARY = "--no-canary"
 
 
 @pytest.fixture
-async def installed(where: Where) -> AsyncIterator[Pipeline]:
+async def installed(location: Location) -> AsyncIterator[Pipeline]:
     """A service with data, and the topology as the product makes it."""
-    async with pipeline_at(where, settings=SETTINGS) as pipeline:
+    async with pipeline_at(location, settings=SETTINGS) as pipeline:
         code, lines = await botdel(pipeline, "topology", "apply", "--plan", str(pipeline.plan))
         assert code == 0, lines
         yield pipeline

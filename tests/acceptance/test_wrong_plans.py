@@ -46,7 +46,7 @@ from deletion.retry import Retry
 from deletion.runner import ANSWER_ONLY, Runner
 from tests.support.factories import POLICY
 from tests.support.memory_stores import MemoryJobStore
-from tests.support.pipeline import Where, pipeline_at
+from tests.support.pipeline import Location, pipeline_at
 from tests.support.wrong_plans import (
     ANALYTICS,
     BILLING,
@@ -167,12 +167,12 @@ async def platform(
 ) -> AsyncIterator[Platform]:
     """With indexes and subscriptions; this process has the settings."""
     clients, own = Clients(mongo.uri), f"test-{uuid4().hex[:16]}"
-    where = Where(broker.host, mongo.uri, own, own, tmp_path_factory.mktemp("plans"))
+    location = Location(broker.host, mongo.uri, own, own, tmp_path_factory.mktemp("plans"))
     async with (
         LocalS3() as s3,
         BillingApi() as billing,
         unproxied(base_url=billing.url) as api,
-        pipeline_at(where) as pipeline,
+        pipeline_at(location) as pipeline,
     ):
         outside = {"BILLING_URL": billing.url, **QUICK, **credentials(s3.url)}
         with pytest.MonkeyPatch.context() as patch:

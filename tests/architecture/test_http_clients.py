@@ -1,6 +1,6 @@
-"""A client of a real server is `unproxied`, which closes a connection long before the server does.
+"""Clients of real servers are made by `unproxied`, which closes idle connections before servers do.
 
-What is sent on a connection at the moment when its server closes it gets no answer.
+A request that is sent while the server closes the connection gets no answer.
 """
 
 import ast
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from tests.support.paths import ROOT, TESTS, sources
 
-OTHERS = {
-    "deletion/adapters/unproxied.py": "it is the function",
-    "deletion/process/signing_keys.py": "one request by each client, through a proxy if need be",
+EXEMPT = {
+    "deletion/adapters/unproxied.py": "defines it",
+    "deletion/process/signing_keys.py": "each client makes one request, and may need a proxy",
 }
 
 
 def clients(path: Path) -> list[int]:
-    """The lines that create a client of httpx for anything but an application in this process."""
+    """The lines of the calls that create an httpx client without a `transport` of its own."""
     return [
         node.lineno
         for node in ast.walk(ast.parse(path.read_text()))
@@ -25,6 +25,6 @@ def clients(path: Path) -> list[int]:
     ]
 
 
-def test_a_client_of_a_server_is_unproxied() -> None:
+def test_every_client_of_a_server_is_unproxied() -> None:
     files = {path.relative_to(ROOT).as_posix(): path for path in [*sources(), *TESTS.rglob("*.py")]}
-    assert {file for file, path in files.items() if clients(path)} == OTHERS.keys()
+    assert {file for file, path in files.items() if clients(path)} == EXEMPT.keys()

@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from tests.support.pipeline import Pipeline, Where, create_topology, pipeline_at
+from tests.support.pipeline import Location, Pipeline, create_topology, pipeline_at
 
 STALE_AFTER: Final = 600
-"""Seconds; no job of a benchmark falls stale."""
+"""Seconds; long enough that no job of a benchmark goes stale."""
 
 
 @asynccontextmanager
 async def own_pipeline(
     broker: str, mongo_uri: str, settings: Mapping[str, str] | None = None, **others: Any
 ) -> AsyncIterator[Pipeline]:
-    """Its topology is in place; `others` are values of its other fields."""
+    """Yield a pipeline with its topology created; `others` are its remaining fields."""
     name = f"bench-{uuid4().hex[:8]}"
     settings = {"BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER), **(settings or {})}
     with tempfile.TemporaryDirectory() as folder:
-        where = Where(broker, mongo_uri, name, name, Path(folder))
-        async with pipeline_at(where, answer_seconds=120, settings=settings, **others) as pipeline:
+        location = Location(broker, mongo_uri, name, name, Path(folder))
+        async with pipeline_at(
+            location, answer_seconds=120, settings=settings, **others
+        ) as pipeline:
             await create_topology(pipeline)
             yield pipeline

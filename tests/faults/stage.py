@@ -18,7 +18,7 @@ from tests.faults.data import OWNED, SERVICES, Data
 from tests.faults.schedule import BROKER, DATABASE, GATEWAY, RECOVERY, STALE_AFTER, Schedule
 from tests.faults.supervised import GRACE, OnLine, Supervised
 from tests.support.forked import ForkedProcess
-from tests.support.pipeline import ACK_DEADLINE, Pipeline, Where, pipeline_at, pubsub
+from tests.support.pipeline import ACK_DEADLINE, Location, Pipeline, pipeline_at, pubsub
 from tests.support.proxy import Proxy
 
 PACE: Final = 0.4
@@ -31,7 +31,7 @@ SETTINGS: Final = {
     "BOTDEL_SHUTDOWN_GRACE_SECONDS": str(GRACE),
 }
 DATABASE_SECONDS: Final = 60.0
-"""For one call of the suite itself: longer than any fault lasts."""
+"""Bound of a database call by the suite itself; longer than any fault lasts."""
 
 
 @dataclass
@@ -80,9 +80,9 @@ async def _servers(stack: AsyncExitStack, folder: Path, broker: LocalBroker) -> 
     to_broker = await stack.enter_async_context(Proxy(broker.port))
     to_database = await stack.enter_async_context(Proxy(mongo.port))
     name = uuid4().hex[:16]
-    where = Where(broker.host, mongo.uri, f"test-{name}", f"test_{name}", folder)
+    location = Location(broker.host, mongo.uri, f"test-{name}", f"test_{name}", folder)
     direct = await stack.enter_async_context(
-        pipeline_at(where, settings=SETTINGS, answer_seconds=DATABASE_SECONDS)
+        pipeline_at(location, settings=SETTINGS, answer_seconds=DATABASE_SECONDS)
     )
     product = replace(
         direct,

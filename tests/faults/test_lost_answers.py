@@ -142,7 +142,9 @@ async def test_a_terminated_consumer_that_records_in_vain_ends_within_its_grace(
 
 
 async def _keep_live(pipeline: Pipeline, bot: str, event_id: str) -> datetime:
-    """An exhausted job of the bot, which stays live and changes by joins alone; its `placedAt`."""
+    """Store an exhausted job of the bot, which stays live and changes only through joins. Returns
+    its `placed_at`.
+    """
     exhausted = replace(job(Status.EXHAUSTED), bot_id=bot, event_ids=(event_id,))
     await seed(pipeline, [exhausted])
     return exhausted.placed_at

@@ -13,8 +13,8 @@ from deletion.adapters.pubsub.subscription import PULL_SECONDS
 from deletion.adapters.unproxied import unproxied
 from tests.support.pipeline import (
     TOKEN,
+    Location,
     Pipeline,
-    Where,
     create_topology,
     listening,
     pipeline_at,
@@ -49,8 +49,8 @@ async def fragile(
     tmp_path: Path,
 ) -> AsyncIterator[Pipeline]:
     """A pipeline on servers of its own."""
-    where = Where(own_broker.host, own_mongo.uri, project, database_name, tmp_path)
-    async with pipeline_at(where) as pipeline:
+    location = Location(own_broker.host, own_mongo.uri, project, database_name, tmp_path)
+    async with pipeline_at(location) as pipeline:
         await create_topology(pipeline)
         yield pipeline
 

@@ -23,8 +23,8 @@ from tests.support.pipeline import (
     SERVICE,
     TOKEN,
     WITHIN,
+    Location,
     Pipeline,
-    Where,
     listening,
     pipeline_at,
     until,
@@ -127,9 +127,9 @@ async def installed(pipeline: Pipeline, image: Image) -> AsyncIterator[Installat
 
 @pytest.mark.proves("image-writes-nowhere")
 async def test_a_deletion_goes_through_processes_of_the_image_and_each_stops_cleanly(
-    image: Image, where: Where
+    image: Image, location: Location
 ) -> None:
-    async with pipeline_at(where, settings=SETTINGS) as pipeline:
+    async with pipeline_at(location, settings=SETTINGS) as pipeline:
         pipeline.settings |= {"BOTDEL_CONSOLE_USERS": OPERATOR, "BOTDEL_TRACES": "off"}
         bot, other = await pipeline.fill(25, 5)
         async with installed(pipeline, image) as installation:

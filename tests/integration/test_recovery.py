@@ -19,7 +19,7 @@ from recovery.client import Exit, recover
 from recovery.mongo_sweeps import MongoSweepStore
 from tests.support.forked import ForkedProcess
 from tests.support.indexed import indexed
-from tests.support.pipeline import TOKEN, WITHIN, Pipeline, Where, pipeline_at, with_topology
+from tests.support.pipeline import TOKEN, WITHIN, Location, Pipeline, pipeline_at, with_topology
 from tests.support.recovering import (
     HOUR,
     REST,
@@ -36,8 +36,8 @@ SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 @pytest.fixture
-async def pipeline(where: Where) -> AsyncIterator[Pipeline]:
-    async with pipeline_at(where, settings=SETTINGS) as pipeline, with_topology(pipeline):
+async def pipeline(location: Location) -> AsyncIterator[Pipeline]:
+    async with pipeline_at(location, settings=SETTINGS) as pipeline, with_topology(pipeline):
         yield pipeline
 
 

@@ -14,7 +14,7 @@ from botdel.local.processes import free_port
 from botdel.local.server import LocalBroker
 from deletion.job import Status
 from recovery.sweeper import INTERRUPTED
-from tests.support.pipeline import WITHIN, Pipeline, Where, pipeline_at, pubsub, until
+from tests.support.pipeline import WITHIN, Location, Pipeline, pipeline_at, pubsub, until
 from tests.support.polling import frozen
 from tests.support.recovering import (
     GRACE,
@@ -49,8 +49,8 @@ async def world(project: str, tmp_path: Path) -> AsyncIterator[World]:
     """Neither is started yet."""
     broker = choose_broker(free_port()).broker
     mongo = EmbeddedMongo(tmp_path / "mongodb", free_port())
-    where = Where(broker.host, mongo.uri, project, "recovery", tmp_path)
-    async with pipeline_at(where, settings=SETTINGS) as pipeline:
+    location = Location(broker.host, mongo.uri, project, "recovery", tmp_path)
+    async with pipeline_at(location, settings=SETTINGS) as pipeline:
         yield World(broker, mongo, pipeline)
     await broker.stop()
     await mongo.stop()

@@ -15,8 +15,8 @@ from deletion.adapters.pubsub.subscription import PullSubscription
 from tests.support.pipeline import (
     SERVICE,
     WITHIN,
+    Location,
     Pipeline,
-    Where,
     create_topology,
     pipeline_at,
     publish,
@@ -37,11 +37,12 @@ from tests.support.recovering import (
 MESSAGES = 3
 """Documents of each bot."""
 HASTY = SETTINGS | {"BOTDEL_MISSING_AFTER_MINUTES": "0.02"}
+"""A request is found missing after 1.2 s."""
 
 
 @pytest.fixture
-async def pipeline(where: Where) -> AsyncIterator[Pipeline]:
-    async with pipeline_at(where, settings=HASTY) as pipeline, with_topology(pipeline):
+async def pipeline(location: Location) -> AsyncIterator[Pipeline]:
+    async with pipeline_at(location, settings=HASTY) as pipeline, with_topology(pipeline):
         await register(pipeline)
         yield pipeline
 
@@ -122,13 +123,13 @@ def away() -> Away:
 
 
 @pytest.fixture
-async def calendar(away: Away, where: Where) -> AsyncIterator[Pipeline]:
+async def calendar(away: Away, location: Location) -> AsyncIterator[Pipeline]:
     """As `pipeline`, on a broker whose days pass when the test says so."""
     server = Server(Journal(None), away)
     port = await server.start("127.0.0.1:0")
     try:
-        there = where._replace(broker=f"127.0.0.1:{port}")
-        async with pipeline_at(there, settings=HASTY) as pipeline:
+        other = location._replace(broker=f"127.0.0.1:{port}")
+        async with pipeline_at(other, settings=HASTY) as pipeline:
             await create_topology(pipeline)
             await register(pipeline)
             yield pipeline

@@ -84,11 +84,11 @@ class ForkServer:
         self.stop()
 
     def start(self) -> socket.socket:
-        """Start it unless it runs; return the socket for requests, which wait there until the
-        imports are done.
+        """Start it unless it is running; return the socket for requests, which wait there until
+        the imports are done.
         """
         if self._process is not None and self._process.poll() is not None:
-            self.stop()  # it has been killed: the programs of other tests get a new one
+            self.stop()  # it was killed: the other tests of this session need one
         if self._requests is None:
             self._requests, theirs = socket.socketpair()
             self._requests.settimeout(SENT_WITHIN)
@@ -133,7 +133,7 @@ class ForkServer:
     def pid(self) -> int:
         """Its process id; raises RuntimeError before `start` and after `stop`."""
         if self._process is None:
-            raise RuntimeError("the fork server does not run")
+            raise RuntimeError("the fork server is not running")
         return self._process.pid
 
 

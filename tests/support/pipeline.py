@@ -40,8 +40,8 @@ DELETED_WITHIN = 20.0
 TOKEN = "a-token-for-tests-alone"
 
 
-class Where(NamedTuple):
-    """The servers of a pipeline, and a project, a database and a folder of its own."""
+class Location(NamedTuple):
+    """The addresses of a pipeline's servers, and its own project, database and folder."""
 
     broker: str
     mongo_uri: str
@@ -149,21 +149,21 @@ class Pipeline:
 
 @asynccontextmanager
 async def pipeline_at(
-    where: Where,
+    location: Location,
     *,
     settings: Mapping[str, str] | None = None,
     answer_seconds: float = 30,
     **others: Any,
 ) -> AsyncIterator[Pipeline]:
-    """A pipeline with these values of its other fields; neither server needs to answer yet.
+    """Yield a pipeline there; `others` are its remaining fields. No server has to run yet.
 
-    Its client waits `answer_seconds` for the database.
+    Each database call of its client ends within `answer_seconds`.
     """
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-        where.mongo_uri, timeoutMS=int(answer_seconds * 1000), tz_aware=True
+        location.mongo_uri, timeoutMS=int(answer_seconds * 1000), tz_aware=True
     )
     async with client:
-        yield Pipeline(*where, client, dict(settings or {}), **others)
+        yield Pipeline(*location, client, dict(settings or {}), **others)
 
 
 async def listening(process: ChildProcess) -> str:

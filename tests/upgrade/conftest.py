@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.pipeline import Where
+from tests.support.pipeline import Location
 from tests.upgrade.forked_release import forking
 from tests.upgrade.releases import Code, Release, releases
 from tests.upgrade.rolling import Installation, installed
@@ -25,7 +25,7 @@ def old(last_release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-async def installation(where: Where) -> AsyncIterator[Installation]:
+async def installation(location: Location) -> AsyncIterator[Installation]:
     """Two services, of which no process runs yet."""
-    async with installed(where) as installation:
+    async with installed(location) as installation:
         yield installation

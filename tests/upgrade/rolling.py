@@ -15,7 +15,15 @@ from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo import requests
 from deletion.adapters.unproxied import unproxied
 from deletion.request import Chore
-from tests.support.pipeline import TOKEN, WITHIN, Pipeline, Where, is_ready, listening, pipeline_at
+from tests.support.pipeline import (
+    TOKEN,
+    WITHIN,
+    Location,
+    Pipeline,
+    is_ready,
+    listening,
+    pipeline_at,
+)
 from tests.upgrade.releases import Code
 
 SERVICES: Final = ("conversations", "analytics")
@@ -141,13 +149,13 @@ class Installation:
 
 
 @asynccontextmanager
-async def installed(where: Where) -> AsyncIterator[Installation]:
+async def installed(location: Location) -> AsyncIterator[Installation]:
     """An installation of which nothing runs yet."""
     settings = {
         "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
         "BOTDEL_CONSOLE_USERS": f"vera:viewer:{TOKEN}",
     }
-    async with pipeline_at(where, settings=settings) as pipeline:
+    async with pipeline_at(location, settings=settings) as pipeline:
         installation = Installation(pipeline)
         try:
             yield installation

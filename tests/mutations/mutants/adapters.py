@@ -34,14 +34,14 @@ MUTANTS: Final = (
         EDGE,
     ),
     Mutant(
-        "a connection is used at the moment when its server closes it",
+        "idle connections are kept as long as our servers keep them",
         "deletion/adapters/unproxied.py",
         "IDLE_SECONDS: Final = 2.0",
         "IDLE_SECONDS: Final = 5.0",
         ("unit",),
     ),
     Mutant(
-        "a client of one server keeps its connections as long as httpx does",
+        "idle connections are kept as long as httpx keeps them",
         "deletion/adapters/unproxied.py",
         ", limits=_LIMITS,",
         ",",

@@ -31,7 +31,7 @@ async def get_of_a_step() -> AsyncIterator[Get]:
 
 
 @pytest.mark.parametrize("client", [unproxied_get, get_of_a_step])
-async def test_a_connection_is_used_again_only_soon(
+async def test_an_idle_connection_is_used_again_only_within_its_time(
     client: Callable[[], AbstractAsyncContextManager[Get]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, ports, now = FastAPI(), [], 0.0
@@ -54,5 +54,5 @@ async def test_a_connection_is_used_again_only_soon(
     assert first == second != third
 
 
-def test_it_is_closed_long_before_our_own_servers_close_it() -> None:
+def test_that_time_is_less_than_half_of_that_of_our_own_servers() -> None:
     assert BOUNDS.idle_seconds / 2 > IDLE_SECONDS
