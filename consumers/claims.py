@@ -1,9 +1,8 @@
-"""Claims: takes due jobs, old before new, without colliding with other replicas.
+"""Claims due jobs, old before new to within a page, with few collisions between replicas.
 
-Due jobs are read a page at a time, and claimed in random order. Pages grow while claims are lost to
-other replicas.
+A page is claimed in random order. Pages grow while claims are lost to other replicas.
 
-They are read from a `deletion.due_window`. Each read goes on from the end of the one before:
+Pages are read from a `deletion.due_window`. Each read goes on from the end of the one before:
 docs/decisions/0020.
 """
 
@@ -133,7 +132,8 @@ class Claims:
         return claimed
 
     async def _write_claim(self, job: Job) -> Job:
-        """Return the claimed job. Raises `LeaseLost` when another process has it.
+        """Return the claimed job. Raises `LeaseLost` when another process has it, or when the claim
+        was not answered before it would be stale.
 
         A claim whose answer was lost is repeated until it is answered or would be stale.
         `claimedBy` shows whether the stored claim is this one.

@@ -188,7 +188,7 @@ class Intake:
             raise StoreUnavailable(TOO_LATE) from error
 
     def _left(self, began: float) -> float:
-        """Seconds left to record something of the group that was begun then; may be negative."""
+        """Seconds left to record a group whose intake began then; may be negative."""
         return began + RECORD_WITHIN - self._clock.monotonic()
 
     async def _record_letters(self, letters: Sequence[LetterToRecord], began: float) -> list[Taken]:

@@ -28,8 +28,7 @@ class Worker:
     """Runs `slots` jobs at a time until `stopping`.
 
     `problem` says why it cannot claim now, None when it can. It sends an alert for each compensated
-    job. It awaits `check` before each round of claims, and claims nothing while `check` raises
-    `ClockSkew` or `TransientError`.
+    job. It awaits `check` before each round of claims, and claims nothing while `check` raises.
     """
 
     def __init__(

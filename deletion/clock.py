@@ -1,4 +1,6 @@
-"""Time: the port `Clock`, the clock of a process, how times are written, and what comes first."""
+"""Time: the port `Clock`, the clock of a process, how times are written, and waiting for the first
+of several.
+"""
 
 import asyncio
 import time

@@ -38,7 +38,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What one run found, when (UTC) and on which host. `left_out` findings were too many."""
+    """What one run found, when (UTC) and on which host.
+
+    `left_out` is how many findings there were beyond `MAX_FINDINGS`.
+    """
 
     at: datetime
     host: str
@@ -62,7 +65,7 @@ class ExaminationStore(Protocol):
     """
 
     async def keep(self, examination: Examination) -> None:
-        """Put it in the place of the one before, whatever that is."""
+        """Store it in place of the previous one, even if that cannot be read."""
 
     async def last(self) -> Examination | Unreadable | None:
         """The one that was kept last; None if there is none."""
@@ -78,6 +81,6 @@ def _cut(finding: Finding) -> Finding:
 
 
 def _short(text: str) -> str:
-    """The text cut, and in a form that every store can hold: half of a surrogate pair has none."""
+    """The text, cut, with lone surrogates escaped, because they cannot be encoded as UTF-8."""
     whole = text.encode("utf-8", "backslashreplace").decode()
     return whole if len(whole) <= MAX_CHARACTERS else f"{whole[: MAX_CHARACTERS - 1]}…"

@@ -29,7 +29,8 @@ until now."""
 
 @dataclass(frozen=True, slots=True)
 class DueWindow:
-    """A range of times to read, bounds included. Its end moves on by `width` before each read.
+    """A range of times to read, bounds included. Its end moves on before each read: by `width`, or
+    by `leap` after an empty one.
 
     The parameter `due` of its methods holds the times of a page, the earliest first.
     """
@@ -71,7 +72,7 @@ class DueWindow:
         return max(self.width, (now - self.end) * LEAP) if self.is_lost else self.width
 
     def _span(self, due: Sequence[datetime]) -> tuple[datetime, datetime]:
-        """The first and the last time of a page, or twice the end of the window if it has none."""
+        """The first and the last time of a page; the end of the window for both if it is empty."""
         return (due[0], due[-1]) if due else (self.end, self.end)
 
 

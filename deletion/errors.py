@@ -11,7 +11,7 @@ BotDeletionError
 │   └── UnknownEventType    valid, but newer than this code: keep it, never run it
 ├── TransientError          may pass by itself: try again with back-off
 │   ├── StoreUnavailable    the database does not answer
-│   │   └── BuildInterrupted   while it built an index, with which it carries on
+│   │   └── BuildInterrupted   while it builds an index, which it goes on with
 │   ├── BusUnavailable      Pub/Sub does not answer, or not in time
 │   │   └── BusOverloaded   too many events are waiting for it already: try again later
 │   ├── ObjectsUnavailable  the provider of a bucket does not answer, or asks to wait
@@ -41,8 +41,8 @@ from datetime import datetime
 class BotDeletionError(Exception):
     """Root of the tree: catch it at the edge of a process only.
 
-    `what` says what is wrong, after a colon why; `remedy` says what to do, where that is not
-    obvious. The message is one sentence of both.
+    `what` says what is wrong and, after a colon, why; `remedy` says what to do, unless that is
+    obvious. The message is `what; remedy`.
     """
 
     def __init__(self, what: str = "", remedy: str = "") -> None:

@@ -81,8 +81,8 @@ class RequestStore(Protocol):
         their request was written meanwhile. The written ones have one revision more.
 
         Repeating a change that this object has written does not refuse it, until somebody else
-        has written. The same change of another object is refused: so of replicas that claim a
-        chore by writing, one has it.
+        has written. The same change by another object is refused, so that only one of several
+        replicas claims a chore.
         """
 
     async def due(
@@ -98,8 +98,8 @@ class RequestStore(Protocol):
         before: tuple[datetime, str] | None = None,
         limit: int,
     ) -> Sequence[ReadRequest]:
-        """At most `limit` requests, the last received first (by `received_at`, then id), from
-        below `before`: the key of the last one of the page before.
+        """At most `limit` requests, the last received first (by `received_at`, then id), with
+        keys below `before`, the key of the last one of the previous page.
         """
 
     async def census(self, now: datetime, limit: int) -> RequestCensus:

@@ -1,4 +1,4 @@
-"""What pulling waits for: messages have few deliveries, so none is pulled that cannot be stored."""
+"""The check before a pull: a message has few deliveries, so it must be possible to store it."""
 
 from collections.abc import Awaitable, Callable
 

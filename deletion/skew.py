@@ -1,4 +1,4 @@
-"""Clock skew: a process with a wrong clock takes live runs for stale, or its own look stale."""
+"""Clock skew: a process with a wrong clock takes live runs for stale, or makes its own look so."""
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -57,7 +57,9 @@ class ClockCheck:
             raise skew
 
     def _was_set(self) -> bool:
-        """Whether the clock was set since the last comparison: it moved more or less than time."""
+        """Whether the clock was set since the last comparison: it moved by another amount than the
+        monotonic clock.
+        """
         moved = abs(self._apart() - self._offset)
         return moved > self._policy.max_skew.total_seconds() / 2
 
