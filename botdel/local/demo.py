@@ -40,6 +40,8 @@ STALE_AFTER: Final = 4
 """Seconds; short, so that the job of a killed process is resumed during the demo."""
 DONE_WITHIN: Final = 180.0
 """Seconds for all deletions, faults included."""
+ANSWER_WITHIN: Final = 30.0
+"""Seconds for one answer of the gateway, which itself waits 8 s for Pub/Sub."""
 RECOVER_WITHIN: Final = 60.0
 """Seconds for one call of the cron client."""
 FAULT_AT: Final = 0.25
@@ -96,6 +98,7 @@ class Demo:
         async with unproxied(
             base_url=self._installation.urls["gateway"],
             headers={"Authorization": f"Bearer {self._installation.client_token}"},
+            timeout=ANSWER_WITHIN,
         ) as client:
             answers = await asyncio.gather(*(client.delete(f"/v1/bots/{bot}") for bot in doomed))
         accepted = sum(answer.status_code == httpx.codes.ACCEPTED for answer in answers)

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import httpx
 
-IDLE_SECONDS: Final = 2.0
-"""How long an unused connection is kept. Many servers, ours too, close one after 5 s, and a request
-that is sent at that moment fails. It happens with httpx's default, which is 5 s as well."""
+IDLE_SECONDS: Final = 1.0
+"""How long an unused connection may be used again. A request that is sent while its server closes
+the connection fails, so this is less than servers wait: ours 5 s, which is httpx's default too, and
+gunicorn 2 s."""
 _LIMITS: Final = httpx.Limits(
     max_connections=100, max_keepalive_connections=20, keepalive_expiry=IDLE_SECONDS
 )
@@ -19,13 +20,13 @@ _LIMITS: Final = httpx.Limits(
 
 def unproxied(**options: Any) -> httpx.AsyncClient:
     """`httpx.AsyncClient(**options)` without the proxies that the environment names, which would
-    see tokens and secret URLs. Certificates are verified, and an unused connection is closed
-    after `IDLE_SECONDS`.
+    see tokens and secret URLs. Certificates are verified, and a connection that was unused for
+    `IDLE_SECONDS` is not used again.
     """
-    return httpx.AsyncClient(trust_env=False, verify=_trust(), limits=_LIMITS, **options)
+    return httpx.AsyncClient(trust_env=False, verify=trust(), limits=_LIMITS, **options)
 
 
 @cache
-def _trust() -> ssl.SSLContext:
-    """Cached, because creating it reads all certificates of the system."""
+def trust() -> ssl.SSLContext:
+    """Whom clients trust. Cached, because it reads all certificates of the system."""
     return ssl.create_default_context()

@@ -5,7 +5,6 @@ bot.
 """
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from deletion.adapters.unproxied import IDLE_SECONDS
+from deletion.adapters.unproxied import IDLE_SECONDS, trust
 from deletion.clock import Clock
 from deletion.errors import HttpRefused, HttpUnavailable
 
@@ -108,7 +107,7 @@ class HttpClient:
     def _connections(self) -> httpx.AsyncBaseTransport:
         if self._transport is None:
             self._transport = httpx.AsyncHTTPTransport(
-                verify=ssl.create_default_context(),
+                verify=trust(),
                 trust_env=False,  # a proxy would get to see the secrets
                 limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
             )

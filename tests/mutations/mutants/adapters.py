@@ -36,7 +36,7 @@ MUTANTS: Final = (
     Mutant(
         "idle connections are kept as long as our servers keep them",
         "deletion/adapters/unproxied.py",
-        "IDLE_SECONDS: Final = 2.0",
+        "IDLE_SECONDS: Final = 1.0",
         "IDLE_SECONDS: Final = 5.0",
         ("unit",),
     ),
