@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from deletion.adapters.unproxied import unproxied
-from tests.support.pipeline import SERVICE, TOKEN, Pipeline, listening, until
+from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, until
 
 SECOND = "analytics"
 
@@ -34,7 +34,7 @@ async def gateway(pipeline: Pipeline) -> AsyncIterator[httpx.AsyncClient]:
         await listening(first)
         await listening(other)
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with unproxied(base_url=url, headers=headers) as client:
+        async with unproxied(base_url=url, headers=headers, timeout=WITHIN) as client:
             yield client
 
 

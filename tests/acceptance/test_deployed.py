@@ -109,7 +109,7 @@ async def test_what_is_deployed_deletes_a_bot_and_no_other(
             )
             for name in SERVING
         }
-        http = await running.enter_async_context(unproxied())
+        http = await running.enter_async_context(unproxied(timeout=WITHIN))
 
         async def ready() -> bool:
             answers = [await http.get(f"{url}/readyz", timeout=10) for url in urls.values()]

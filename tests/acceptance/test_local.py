@@ -81,7 +81,7 @@ async def _serves(up: ChildProcess, folder: Path) -> None:
     assert "Detected HTTP/2 connection" not in said, "the emulator's log, which nobody asked for"
     [offered] = await typed('. .local/env; echo "$GATEWAY $GATEWAY_TOKEN"', folder)
     url, token = offered.split()
-    async with unproxied(headers={"Authorization": f"Bearer {token}"}) as http:
+    async with unproxied(headers={"Authorization": f"Bearer {token}"}, timeout=WITHIN) as http:
         answer = await http.delete(f"{url}/v1/bots/{'ab' * 12}")
     assert answer.status_code == 202
     await up.wait_for_line(lambda line: "run ended" in line and "complete" in line, WITHIN)

@@ -46,7 +46,7 @@ from deletion.retry import Retry
 from deletion.runner import ANSWER_ONLY, Runner
 from tests.support.factories import POLICY
 from tests.support.memory_stores import MemoryJobStore
-from tests.support.pipeline import Location, pipeline_at
+from tests.support.pipeline import WITHIN, Location, pipeline_at
 from tests.support.wrong_plans import (
     ANALYTICS,
     BILLING,
@@ -171,7 +171,7 @@ async def platform(
     async with (
         LocalS3() as s3,
         BillingApi() as billing,
-        unproxied(base_url=billing.url) as api,
+        unproxied(base_url=billing.url, timeout=WITHIN) as api,
         pipeline_at(location) as pipeline,
     ):
         outside = {"BILLING_URL": billing.url, **QUICK, **credentials(s3.url)}

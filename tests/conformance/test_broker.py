@@ -14,6 +14,7 @@ import pytest
 from google.api_core import exceptions as gcp
 
 from tests.conformance.brokers import CALL, Calls, data
+from tests.support.polling import SLACK
 
 
 async def test_a_message_arrives_as_it_was_with_an_id_and_a_time(calls: Calls) -> None:
@@ -151,7 +152,7 @@ async def test_a_pull_can_be_answered_at_once(calls: Calls) -> None:
         {"subscription": calls.path(), "max_messages": 1, "return_immediately": True}, timeout=CALL
     )
     assert not answer.received_messages
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < SLACK
 
 
 async def test_a_pull_that_waits_is_woken(calls: Calls) -> None:
@@ -162,7 +163,7 @@ async def test_a_pull_that_waits_is_woken(calls: Calls) -> None:
     await calls.publish(b"x")
     published = time.monotonic()
     assert data(await pulling) == [b"x"]
-    assert time.monotonic() - published < 2
+    assert time.monotonic() - published < SLACK
 
 
 async def test_a_pull_of_no_messages_is_refused(calls: Calls) -> None:

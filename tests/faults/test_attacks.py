@@ -96,7 +96,7 @@ async def test_an_event_delivered_to_many_replicas_at_once_is_run_once(pipeline:
     pipeline.settings |= NEVER_STALE
     bot, other = await pipeline.fill(MESSAGES, OTHERS)
     event = request_placed(bot)
-    async with replicas(pipeline) as consumers, unproxied() as http:
+    async with replicas(pipeline) as consumers, unproxied(timeout=WITHIN) as http:
         urls = [await listening(consumer) for consumer in consumers]
         await publish(pipeline, *[event] * copies)
 

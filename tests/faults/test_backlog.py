@@ -21,6 +21,7 @@ from tests.support.ledger import What
 from tests.support.pipeline import (
     ACK_DEADLINE,
     SERVICE,
+    WITHIN,
     Pipeline,
     listening,
     publish,
@@ -51,7 +52,7 @@ async def test_a_backlog_is_recorded_within_seconds_while_every_slot_is_busy(
     long = await pipeline.fill(*[5] * SLOTS)
     bots = [str(ObjectId()) for _ in range(BACKLOG)]
     busy = faulty_consumer(pipeline, "busy", "--pace", "3600")
-    async with busy, unproxied() as http:
+    async with busy, unproxied(timeout=WITHIN) as http:
         url = await listening(busy)
         await publish(pipeline, *(request_placed(bot) for bot in long))
         await until(lambda: _count(pipeline, SLOTS, status="in_progress"))

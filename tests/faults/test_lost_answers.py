@@ -17,7 +17,7 @@ from deletion.adapters.unproxied import unproxied
 from deletion.job import Status
 from tests.faults.replicas import NEVER_STALE, taken
 from tests.support.pipeline import WITHIN, Pipeline, listening, publish, request_placed, until
-from tests.support.polling import eventually
+from tests.support.polling import SLACK, eventually
 from tests.support.proxy import Proxy
 from tests.support.recovering import job, seed
 
@@ -51,7 +51,7 @@ async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
 ) -> None:
     """That of recording, of claims, checkpoints and ends, and of the look for what is due."""
     bots = await pipeline.fill(*[5] * EVENTS)
-    async with product.consumer() as consumer, unproxied() as http:
+    async with product.consumer() as consumer, unproxied(timeout=WITHIN) as http:
         url = await listening(consumer)
         proxy.lose_answer_to(request_, times)
         await publish(pipeline, *(request_placed(bot) for bot in bots))
@@ -104,7 +104,7 @@ async def test_events_whose_recording_is_never_answered_go_back_and_their_jobs_r
 ) -> None:
     """For longer than a group is tried; when they come again they are known."""
     bots = await pipeline.fill(*[5] * EVENTS)
-    async with product.consumer() as consumer, unproxied() as http:
+    async with product.consumer() as consumer, unproxied(timeout=WITHIN) as http:
         url = await listening(consumer)
         proxy.lose_answer_to(INSERT, times=1_000)
         await publish(pipeline, *(request_placed(bot) for bot in bots))
@@ -135,7 +135,7 @@ async def test_a_terminated_consumer_that_records_in_vain_ends_within_its_grace(
         began = time.monotonic()
         consumer.terminate()
         assert await consumer.wait(WITHIN) == 0
-        assert time.monotonic() - began < GRACE + PULL_SECONDS
+        assert time.monotonic() - began < GRACE + PULL_SECONDS + SLACK
     proxy.heal()
     async with product.consumer():
         await until(lambda: _all_complete(pipeline, EVENTS))

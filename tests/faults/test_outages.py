@@ -13,6 +13,7 @@ from deletion.adapters.pubsub.subscription import PULL_SECONDS
 from deletion.adapters.unproxied import unproxied
 from tests.support.pipeline import (
     TOKEN,
+    WITHIN,
     Location,
     Pipeline,
     create_topology,
@@ -23,7 +24,7 @@ from tests.support.pipeline import (
     sweep,
     until,
 )
-from tests.support.polling import frozen
+from tests.support.polling import SLACK, frozen
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_u
     gateway = fragile.process("gateway", "botdel.cli", "gateway", "--port", "0")
     async with gateway, fragile.consumer() as consumer:
         url, probe = await listening(gateway), await listening(consumer)
-        async with unproxied(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        async with unproxied(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=WITHIN) as http:
             assert (await http.delete(f"{url}/v1/bots/{first}")).status_code == 202
             await until(lambda: fragile.has_status(first, "complete"))
 
@@ -117,7 +118,7 @@ async def test_events_that_arrive_while_the_database_is_away_are_handled_when_it
     fragile: Pipeline, own_mongo: EmbeddedMongo
 ) -> None:
     bots = await fragile.fill(5, 5, 5)
-    async with fragile.consumer() as consumer, unproxied() as http:
+    async with fragile.consumer() as consumer, unproxied(timeout=WITHIN) as http:
         probe = await listening(consumer)
         await until(lambda: _is_ready(http, probe, ready=True))
         await own_mongo.kill()
@@ -146,7 +147,7 @@ async def test_a_database_that_hangs_does_not_hold_a_terminated_consumer_beyond_
         await until(under_way)
         async with frozen(own_mongo.pid):
             consumer.terminate()
-            assert await consumer.wait(within=4 + PULL_SECONDS) == 0
+            assert await consumer.wait(within=4 + PULL_SECONDS + SLACK) == 0
 
 
 async def _all_complete(pipeline: Pipeline, bots: Sequence[str]) -> bool:

@@ -3,14 +3,14 @@
 import pytest
 
 from deletion.adapters.unproxied import unproxied
-from tests.support.pipeline import Pipeline, listening, pubsub, until
+from tests.support.pipeline import WITHIN, Pipeline, listening, pubsub, until
 
 
 @pytest.mark.proves("lost-topic")
 async def test_a_consumer_whose_subscription_lost_its_topic_is_not_ready_and_says_what_to_do(
     pipeline: Pipeline,
 ) -> None:
-    async with pipeline.consumer() as consumer, unproxied() as http:
+    async with pipeline.consumer() as consumer, unproxied(timeout=WITHIN) as http:
         url = await listening(consumer)
         async with pubsub(pipeline) as (publisher, _):
             await publisher.delete_topic(topic=pipeline.names.topic)
@@ -21,7 +21,7 @@ async def test_a_consumer_whose_subscription_lost_its_topic_is_not_ready_and_say
             return answer.status_code == 503 and "botdel topology apply" in answer.text
 
         await until(told)
-    async with pipeline.consumer() as another, unproxied() as http:
+    async with pipeline.consumer() as another, unproxied(timeout=WITHIN) as http:
         url = await listening(another)  # on an emulator its start replaces the subscription
 
         async def ready() -> bool:

@@ -11,6 +11,7 @@ from tests.support.alerts import webhook
 from tests.support.pipeline import (
     SERVICE,
     THOUSAND,
+    WITHIN,
     Pipeline,
     letters,
     listening,
@@ -38,7 +39,7 @@ async def test_poison_is_recorded_and_what_comes_behind_it_is_deleted(pipeline: 
             return await pipeline.status_of(bot) == "complete" and len(await letters(pipeline)) == 3
 
         await until(done)
-        async with unproxied() as http:
+        async with unproxied(timeout=WITHIN) as http:
             metrics = (await http.get(f"{url}/metrics")).text
     labels = f'outcome="quarantined",service="{SERVICE}"'
     assert f"botdel_consumer_messages_total{{{labels}}} 3.0" in metrics

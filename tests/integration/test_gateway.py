@@ -251,7 +251,7 @@ async def test_a_second_signal_ends_it_at_once(project: str) -> None:
         gateway.process.terminate()
         await gateway.process.wait_for_line(lambda line: '"stopping"' in line, WITHIN)
         gateway.process.terminate()
-        assert await gateway.process.wait(5) == 128 + signal.SIGTERM
+        assert await gateway.process.wait(WITHIN) == 128 + signal.SIGTERM
         with pytest.raises(httpx.TransportError):
             await waiting
 

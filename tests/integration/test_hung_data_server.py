@@ -16,9 +16,9 @@ from deletion.errors import StoreUnavailable
 from tests.support.fake_mongo import REPLICA_SET, FakeMongo
 
 RUNS = 12
-HANGS_FOR = 3.0
+HANGS_FOR = 6.0
 """Seconds until a call to the data is given up."""
-SOON = 1.0
+SOON = 1.5
 """Seconds for a heartbeat: far more than it takes, and far less than a call that hangs."""
 
 

@@ -80,7 +80,7 @@ def listening(port: int) -> bool:
 async def test_the_emulator_keeps_a_topic_for_its_project_only(
     emulator: PubSubEmulator, project: str
 ) -> None:
-    async with unproxied() as client:
+    async with unproxied(timeout=SOON) as client:
         assert (await client.put(topic(emulator, project), json={})).status_code == 200
         assert (await client.get(topic(emulator, project))).status_code == 200
         assert (await client.get(topic(emulator, f"{project}-other"))).status_code == 404
@@ -88,7 +88,7 @@ async def test_the_emulator_keeps_a_topic_for_its_project_only(
 
 @needs_google
 async def test_a_killed_emulator_comes_back_on_its_port_and_has_forgotten_all(project: str) -> None:
-    async with PubSubEmulator() as emulator, unproxied() as client:
+    async with PubSubEmulator() as emulator, unproxied(timeout=SOON) as client:
         before = emulator.host
         await client.put(topic(emulator, project), json={})
 

@@ -14,6 +14,7 @@ from deletion.adapters.unproxied import unproxied
 from deletion.job import Status
 from tests.support.pipeline import (
     SERVICE,
+    WITHIN,
     Pipeline,
     listening,
     publish,
@@ -43,7 +44,7 @@ async def has_deleted(pipeline: Pipeline, bots: Sequence[str], count: int) -> bo
 
 async def throttled_seconds(url: str, by: str) -> float:
     """What the consumer's metrics say."""
-    async with unproxied() as http:
+    async with unproxied(timeout=WITHIN) as http:
         text = (await http.get(f"{url}/metrics")).text
     return sum(
         sample.value

@@ -6,6 +6,7 @@ import pytest
 
 from deletion.adapters.unproxied import unproxied
 from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, sweep, until
+from tests.support.polling import SLACK
 from tests.support.spans import Collector, Seen, check
 
 GRACE = 8.0
@@ -27,7 +28,7 @@ async def delete(pipeline: Pipeline, bots: list[str], **headers: str) -> None:
     recovery = pipeline.process("recovery", "botdel.cli", "recovery")
     async with gateway, pipeline.consumer() as consumer, recovery:
         url = await listening(gateway)
-        async with unproxied(base_url=url, headers=HEADERS | headers) as http:
+        async with unproxied(base_url=url, headers=HEADERS | headers, timeout=WITHIN) as http:
             for bot in bots:
                 assert (await http.delete(f"/v1/bots/{bot}")).status_code == 202
         for bot in bots:
@@ -36,7 +37,7 @@ async def delete(pipeline: Pipeline, bots: list[str], **headers: str) -> None:
         for process in (gateway, consumer, recovery):
             process.terminate()
         for process in (gateway, consumer, recovery):
-            assert await process.wait(GRACE + 2) == 0
+            assert await process.wait(GRACE + SLACK) == 0
 
 
 @pytest.mark.proves("traces-name-no-bot")

@@ -10,6 +10,7 @@ from deletion.process.head import HeadMiddleware
 from deletion.process.problems import install_problems
 from deletion.process.serving import serving
 from tests.architecture.answering import APPS, TOKEN, Parts
+from tests.support.polling import SOON
 
 
 class Seen:
@@ -69,7 +70,7 @@ async def test_head_of_what_has_no_get_is_not_allowed() -> None:
 async def test_a_server_sends_no_content_and_keeps_the_connection() -> None:
     async with (
         serving(an_app([]), "127.0.0.1", 0, name="gateway", grace=1) as url,
-        unproxied(base_url=url) as http,
+        unproxied(base_url=url, timeout=SOON) as http,
     ):
         head = await http.head("/shown/a")
         got = await http.get("/shown/a")

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from deletion.process.bounded_http import PIECE
 from deletion.process.http_connections import Bounds
 from deletion.process.serving import serving
+from tests.support.polling import SLACK
 
 QUICK = Bounds(seconds=0.3, idle_seconds=0.3, linger_seconds=0.3)
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
@@ -132,7 +133,7 @@ async def test_a_head_of_one_byte_more_is_refused_as_a_problem(chunk: int) -> No
         status, body = await client.answer()
         assert status == 431
         assert json.loads(body)["status"] == 431
-        assert await client.closed() < 2
+        assert await client.closed() < SLACK
         assert not server.app.under_way
 
 
@@ -158,7 +159,7 @@ async def test_one_header_more_is_refused_as_a_problem_before_the_head_has_ended
         status, body = await client.ask(data)
         assert (status, json.loads(body)["status"]) == (431, 431)
         assert "100 headers" in json.loads(body)["detail"]
-        assert await client.closed() < 2
+        assert await client.closed() < SLACK
         assert not server.app.under_way
 
 
@@ -196,10 +197,10 @@ async def test_trailers_are_bounded_as_a_head_is() -> None:
             assert await client.ask(chunked + b"x: y\r\n" * 100 + b"\r\n") == (200, b"1")
         async with server.connected() as client:
             client.writer.write(chunked + b"x: y\r\n" * 102)
-            assert await client.closed() < 2
+            assert await client.closed() < SLACK
         async with server.connected() as client:
             client.writer.write(chunked + b"x: " + b"y" * 40_000)
-            assert await client.closed() < 2
+            assert await client.closed() < SLACK
 
 
 async def test_a_large_body_in_small_chunks_is_no_head() -> None:
@@ -214,7 +215,7 @@ async def test_what_is_no_http_is_a_problem() -> None:
     async with served() as server, server.connected() as client:
         status, body = await client.ask(b"nonsense\r\n\r\n")
         assert (status, json.loads(body)["status"]) == (400, 400)
-        assert await client.closed() < 2
+        assert await client.closed() < SLACK
 
 
 # --- time
@@ -226,7 +227,7 @@ async def test_a_half_sent_request_is_closed_in_time(half: bytes) -> None:
     async with served() as server, server.connected() as client:
         status, body = await client.ask(half)
         assert (status, json.loads(body)["status"]) == (408, 408)
-        assert await client.closed() < 2
+        assert await client.closed() < SLACK
 
 
 async def test_a_byte_now_and_then_buys_no_time() -> None:
@@ -237,26 +238,27 @@ async def test_a_byte_now_and_then_buys_no_time() -> None:
             await asyncio.sleep(0.02)  # a byte now and then
             if client.reader.at_eof() or client.writer.is_closing():
                 break
-        assert perf_counter() - started < 2
+        assert perf_counter() - started < 4
 
 
 @pytest.mark.parametrize("before", [b"", b"\r\n"])
 async def test_a_connection_that_asks_nothing_is_closed_in_time(before: bytes) -> None:
     async with served() as server, server.connected() as client:
         client.writer.write(before)
-        assert await client.closed() < 2
+        assert await client.closed() < SLACK
 
 
 async def test_an_idle_connection_is_closed_in_time() -> None:
     async with served() as server, server.connected() as client:
         assert await client.ask() == (200, b"ok")
-        assert await client.closed() < 2
+        assert await client.closed() < SLACK
 
 
 async def test_the_second_request_has_its_time_too_and_no_more() -> None:
-    async with served(replace(QUICK, idle_seconds=10)) as server, server.connected() as client:
+    bounds = replace(QUICK, seconds=1, idle_seconds=10)
+    async with served(bounds) as server, server.connected() as client:
         for _ in range(3):
-            await asyncio.sleep(0.2)  # idle: together longer than a head may take
+            await asyncio.sleep(0.4)  # idle: together longer than a head may take
             assert await client.ask() == (200, b"ok")
         status, _ = await client.ask(GET)
         assert status == 408
@@ -277,10 +279,10 @@ async def test_a_body_that_trickles_in_after_the_answer_is_not_waited_for() -> N
         head = b"DELETE / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
         assert await client.ask(head) == (200, b"ok")
         closing = asyncio.create_task(client.closed())
-        for _ in range(40):
+        for _ in range(80):
             client.writer.write(b"x")
             await asyncio.sleep(0.05)  # a byte now and then
-        assert await closing < 2
+        assert await closing < 3
 
 
 @pytest.mark.parametrize("path", [b"/large", b"/endless"])
@@ -290,7 +292,7 @@ async def test_a_client_that_does_not_read_its_answer_is_not_waited_for(path: by
         client.writer.write(b"GET " + path + b" HTTP/1.1\r\nhost: x\r\n\r\n")
         await asyncio.sleep(1)  # longer than each bound of QUICK
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
-        assert await client.closed() < 2
+        assert await client.closed() < SLACK
 
 
 # --- number
@@ -326,7 +328,7 @@ async def test_one_connection_more_than_are_answered_is_refused_as_a_problem() -
         async with server.connected() as client:
             status, body = await client.answer()
             assert (status, json.loads(body)["status"]) == (503, 503)
-            assert await client.closed() < 2
+            assert await client.closed() < SLACK
         server.app.held.set()
         assert [await client.answer() for client in busy] == [(200, b"ok")] * 3
         for client in busy:
@@ -392,7 +394,7 @@ async def test_what_is_wrong_and_sent_ahead_is_refused_behind_the_answer(
         assert await client.answer() == (200, b"ok")
         if status:
             assert (await client.answer())[0] == status
-        assert await client.closed() < 2
+        assert await client.closed() < SLACK
     assert not [line for line in caplog.records if line.exc_info]
 
 
