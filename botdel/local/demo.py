@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ import httpx
 from rich.text import Text
 
 from botdel.local.billing import Mood
-from botdel.local.faults import Outage, Say, Signals, most_calls
+from botdel.local.faults import Outage, Say, Signals, most_calls, until
 from botdel.local.installation import PLANS, Installation
 from botdel.local.processes import ChildProcess
 from botdel.local.proof import Proof, end_bars
@@ -120,7 +120,10 @@ class Demo:
             for service, bots in wanted.items()
         }
         signals = Signals(self._installation, self._jobs, self._proof)
-        faults = {"conversations": signals.kill, "analytics": signals.terminate}
+        signalled = asyncio.gather(
+            self._signal(signals.kill, "conversations", totals["conversations"], out.print),
+            self._signal(signals.terminate, "analytics", totals["analytics"], out.print),
+        )
         outage = asyncio.create_task(self._outage(out.print))
         next_sweep = math.inf
         with Bars(out, "items") as progress:
@@ -129,18 +132,16 @@ class Demo:
             while time.monotonic() < deadline:
                 jobs = {service: await self._jobs_of(service) for service in totals}
                 for service, bar in tasks.items():
-                    done = _deleted(jobs[service])
-                    progress.update(bar, completed=done)
-                    if service in faults and done > totals[service] * FAULT_AT:
-                        await faults.pop(service)(service, out.print)
-                        next_sweep = time.monotonic() + STALE_AFTER
-                if outage.done() and not faults and not _live(jobs):
+                    progress.update(bar, completed=_deleted(jobs[service]))
+                if outage.done() and signalled.done() and not _live(jobs):
                     break
-                if not faults and _is_sweepable(jobs) and time.monotonic() > next_sweep:
+                if signalled.done() and next_sweep == math.inf:
+                    next_sweep = time.monotonic() + STALE_AFTER
+                if _is_sweepable(jobs) and time.monotonic() > next_sweep:
                     out.print(await self._recover())
                     next_sweep = time.monotonic() + STALE_AFTER
                 await asyncio.sleep(0.1)
-            await outage
+            await asyncio.gather(signalled, outage)
             left = await self._samples.left(wanted)
             gone = {service: total - left[service] for service, total in totals.items()}
             end_bars(progress, tasks, gone, {s: _deleted(found) for s, found in jobs.items()})
@@ -148,6 +149,21 @@ class Demo:
             self._proof.equal(f"jobs of {service} complete", _ended(jobs[service]), len(bots))
         undone = _ended(jobs[SAGA], Status.COMPENSATED)
         self._proof.equal(f"jobs of {SAGA} rolled back (its account is disputed)", undone, 1)
+
+    async def _signal(
+        self,
+        signal: Callable[[str, Say], Awaitable[None]],
+        service: str,
+        items: int,
+        say: Say,
+    ) -> None:
+        """Send a signal to a consumer once it has deleted a share of its `items`."""
+
+        async def is_at_work() -> bool:
+            return _deleted(await self._jobs_of(service)) > items * FAULT_AT
+
+        await until(is_at_work, f"work of consumer {service}")
+        await signal(service, say)
 
     async def _outage(self, say: Say) -> None:
         """Take the API down until jobs are parked, and bring it back."""

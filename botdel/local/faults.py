@@ -22,8 +22,10 @@ STOP_WITHIN: Final = 30.0
 """Seconds for a consumer to end after a signal."""
 DOWN_FOR: Final = 2.0
 """Seconds for which the API stays down once its breaker is open and a job is parked."""
-SEEN_WITHIN: Final = 30.0
-"""Seconds for the breaker to open, and for jobs to be parked."""
+SEEN_WITHIN: Final = 60.0
+"""Seconds for a consumer to be at work, for the breaker to open, and for jobs to be parked."""
+LOOK_EVERY: Final = 0.02
+"""Seconds between two looks: the work of a consumer lasts some seconds."""
 MANY: Final = 1000
 UNDER_WAY: Final = 2 * 2
 """Calls to one host that a process may have in flight: the `concurrency` of its step, which is 2,
@@ -82,15 +84,15 @@ class Outage:
 
         Raises `TimeoutError` if no breaker opens or no job is parked in time.
         """
-        await _until(self._has_ended_one, "a deletion that has ended")
+        await until(self._has_ended_one, "a deletion that has ended")
         await self.api.feel(Mood.DOWN)
         began = time.monotonic()
         yield _told("was slow, and is down now")
-        await _until(self._is_open, "an open breaker")
+        await until(self._is_open, "an open breaker")
         yield Text(
             "its circuit breaker is open: no consumer calls it, except for an occasional probe"
         )
-        await _until(self._are_parked, "a parked job")
+        await until(self._are_parked, "a parked job")
         await sleep(DOWN_FOR)
         self.parked, self.calls = len(await self._parked()), await self.api.calls(Mood.DOWN)
         await self.api.feel(Mood.WELL)
@@ -125,12 +127,13 @@ def most_calls(policy: BreakerPolicy, seconds: float) -> int:
     return 2 * UNDER_WAY + probes
 
 
-async def _until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Return once `condition` holds. Raises `TimeoutError`, which says `what`, if it never does."""
     deadline = time.monotonic() + SEEN_WITHIN
     while not await condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} was not seen within {SEEN_WITHIN:g} s")
-        await sleep(0.1)
+        await sleep(LOOK_EVERY)
 
 
 def _signalled(name: str, colour: str, service: str) -> Text:
