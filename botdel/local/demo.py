@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ import httpx
 from rich.text import Text
 
 from botdel.local.billing import Mood
-from botdel.local.faults import Outage, Say, Signals, most_calls, until
+from botdel.local.faults import Outage, Say, Signals, most_calls
 from botdel.local.installation import PLANS, Installation
 from botdel.local.processes import ChildProcess
 from botdel.local.proof import Proof, end_bars
@@ -44,8 +44,6 @@ ANSWER_WITHIN: Final = 30.0
 """Seconds for one answer of the gateway, which itself waits 8 s for Pub/Sub."""
 RECOVER_WITHIN: Final = 60.0
 """Seconds for one call of the cron client."""
-FAULT_AT: Final = 0.25
-"""The share of its items that a consumer has deleted when it is killed or terminated."""
 TAIL: Final = 60
 """Log lines shown when a check fails."""
 SAGA: Final = "billing"
@@ -119,11 +117,12 @@ class Demo:
             )
             for service, bots in wanted.items()
         }
-        signals = Signals(self._installation, self._jobs, self._proof)
-        signalled = asyncio.gather(
-            self._signal(signals.kill, "conversations", totals["conversations"], out.print),
-            self._signal(signals.terminate, "analytics", totals["analytics"], out.print),
-        )
+
+        async def share(service: str) -> float:
+            return _deleted(await self._jobs_of(service)) / totals[service]
+
+        signals = Signals(self._installation, self._jobs, self._proof, share)
+        signalled = asyncio.create_task(signals.send("conversations", "analytics", out.print))
         outage = asyncio.create_task(self._outage(out.print))
         next_sweep = math.inf
         with Bars(out, "items") as progress:
@@ -149,21 +148,6 @@ class Demo:
             self._proof.equal(f"jobs of {service} complete", _ended(jobs[service]), len(bots))
         undone = _ended(jobs[SAGA], Status.COMPENSATED)
         self._proof.equal(f"jobs of {SAGA} rolled back (its account is disputed)", undone, 1)
-
-    async def _signal(
-        self,
-        signal: Callable[[str, Say], Awaitable[None]],
-        service: str,
-        items: int,
-        say: Say,
-    ) -> None:
-        """Send a signal to a consumer once it has deleted a share of its `items`."""
-
-        async def is_at_work() -> bool:
-            return _deleted(await self._jobs_of(service)) > items * FAULT_AT
-
-        await until(is_at_work, f"work of consumer {service}")
-        await signal(service, say)
 
     async def _outage(self, say: Say) -> None:
         """Take the API down until jobs are parked, and bring it back."""

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from asyncio import sleep
+from asyncio import gather, sleep
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +18,8 @@ from deletion.breaker import BreakerPolicy, BreakerStore
 from deletion.job import Job, Status
 from deletion.ports import JobStore
 
+SIGNAL_AT: Final = 0.25
+"""The share of its items that a consumer has deleted when it is killed or terminated."""
 STOP_WITHIN: Final = 30.0
 """Seconds for a consumer to end after a signal."""
 DOWN_FOR: Final = 2.0
@@ -36,14 +38,25 @@ Say = Callable[[Text], None]
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Ends consumers of `installation` with a signal, and starts them again."""
+    """Ends consumers of `installation` in the middle of their work, and starts them again.
+
+    `share` returns the share of a service's items that is deleted.
+    """
 
     installation: Installation
     jobs: JobStore
     proof: Proof
+    share: Callable[[str], Awaitable[float]]
 
-    async def kill(self, service: str, say: Say) -> None:
+    async def send(self, killed: str, terminated: str, say: Say) -> None:
+        """Kill the consumer of one service and terminate that of another. Neither waits for the
+        other, whose work goes on meanwhile. Raises `TimeoutError` if one does not get to work.
+        """
+        await gather(self._kill(killed, say), self._terminate(terminated, say))
+
+    async def _kill(self, service: str, say: Say) -> None:
         """SIGKILL: its jobs go stale."""
+        await self._at_work(service)
         process = self.installation.consumer(service)
         process.kill()
         code = await process.wait(STOP_WITHIN)
@@ -51,8 +64,9 @@ class Signals:
         await self.installation.start_consumer(service)
         say(_signalled("SIGKILL", "red", service))
 
-    async def terminate(self, service: str, say: Say) -> None:
+    async def _terminate(self, service: str, say: Say) -> None:
         """SIGTERM: it hands its jobs over."""
+        await self._at_work(service)
         process = self.installation.consumer(service)
         process.terminate()
         code = await process.wait(STOP_WITHIN)
@@ -61,6 +75,12 @@ class Signals:
         self.proof.between("jobs it handed over", len(failed))
         await self.installation.start_consumer(service)
         say(_signalled("SIGTERM", "yellow", service))
+
+    async def _at_work(self, service: str) -> None:
+        async def deletes() -> bool:
+            return await self.share(service) > SIGNAL_AT
+
+        await _until(deletes, f"consumer {service} at work")
 
 
 @dataclass
@@ -84,15 +104,15 @@ class Outage:
 
         Raises `TimeoutError` if no breaker opens or no job is parked in time.
         """
-        await until(self._has_ended_one, "a deletion that has ended")
+        await _until(self._has_ended_one, "a deletion that has ended")
         await self.api.feel(Mood.DOWN)
         began = time.monotonic()
         yield _told("was slow, and is down now")
-        await until(self._is_open, "an open breaker")
+        await _until(self._is_open, "an open breaker")
         yield Text(
             "its circuit breaker is open: no consumer calls it, except for an occasional probe"
         )
-        await until(self._are_parked, "a parked job")
+        await _until(self._are_parked, "a parked job")
         await sleep(DOWN_FOR)
         self.parked, self.calls = len(await self._parked()), await self.api.calls(Mood.DOWN)
         await self.api.feel(Mood.WELL)
@@ -127,8 +147,7 @@ def most_calls(policy: BreakerPolicy, seconds: float) -> int:
     return 2 * UNDER_WAY + probes
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Return once `condition` holds. Raises `TimeoutError`, which says `what`, if it never does."""
+async def _until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     deadline = time.monotonic() + SEEN_WITHIN
     while not await condition():
         if time.monotonic() > deadline:

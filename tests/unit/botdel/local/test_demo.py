@@ -1,4 +1,4 @@
-"""`botdel demo`: what its bars and its proof say at the end."""
+"""`botdel demo`: its signals, and what its bars and its proof say at the end."""
 
 import asyncio
 import os
@@ -10,11 +10,13 @@ from typing import ClassVar, cast
 import pytest
 
 from botdel.local.demo import leave_open
-from botdel.local.faults import UNDER_WAY, most_calls
+from botdel.local.faults import UNDER_WAY, Signals, most_calls
 from botdel.local.installation import Installation
 from botdel.local.proof import Proof, end_bars
 from botdel.terminal import Bars, Terminal
 from deletion.breaker import BreakerPolicy
+from tests.support.memory_stores import MemoryJobStore
+from tests.support.polling import SOON
 
 
 def ended(gone: dict[str, int], counted: dict[str, int]) -> tuple[dict[str, float], str]:
@@ -64,6 +66,37 @@ def test_an_api_that_is_down_may_get_what_was_under_way_and_the_probes(
 ) -> None:
     policy = BreakerPolicy(first=timedelta(seconds=1))
     assert most_calls(policy, seconds) == 2 * UNDER_WAY + probes
+
+
+async def test_each_consumer_gets_its_signal_however_long_the_other_takes_to_end() -> None:
+    """By then its work would be over."""
+    both = asyncio.Barrier(2)
+
+    class Consumer:
+        def kill(self) -> None: ...
+
+        def terminate(self) -> None: ...
+
+        async def wait(self, _: float) -> int:
+            async with asyncio.timeout(SOON):
+                await both.wait()
+            return 0
+
+    class Started:
+        def consumer(self, _: str) -> Consumer:
+            return Consumer()
+
+        async def start_consumer(self, service: str) -> None:
+            started.append(service)
+
+    async def share(_: str) -> float:
+        return 0.5
+
+    started: list[str] = []
+    installation = cast("Installation", Started())
+    signals = Signals(installation, MemoryJobStore(), Proof(), share)
+    await signals.send("killed", "terminated", lambda _: None)
+    assert sorted(started) == ["killed", "terminated"]
 
 
 async def test_a_console_is_left_open_until_a_signal() -> None:
