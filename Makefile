@@ -34,6 +34,9 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+# gRPC tells at the level INFO that a process with its threads was forked.
+demo up: export GRPC_VERBOSITY := $(or $(GRPC_VERBOSITY),ERROR)
+
 demo: $(STAMP) ## Delete bots while consumers are killed, and check the result
 	@$(BIN)/botdel demo
 
@@ -49,6 +52,7 @@ watch: $(STAMP) ## Run the fast tests again whenever a file changes, until Ctrl-
 # Pytest compiles a file of tests when it first collects it, and each worker collects all of them. An
 # archive of its classes halves the work of starting the emulator, which also starts without; `as_it_was` starts it.
 $(PREPARED): $(STAMP)
+	@echo "preparing the tests, once; this takes about half a minute"
 	@collect() { $(BIN)/python -m pytest -qq --collect-only "$$@" > /dev/null; }; \
 	collect tests --ignore=tests/unit & others=$$!; collect tests/unit; \
 	JAVA_TOOL_OPTIONS="$$JAVA_TOOL_OPTIONS -XX:ArchiveClassesAtExit='$(CURDIR)/$(CLASSES)'" \
