@@ -31,7 +31,7 @@ TRY: Final = """\
 curl -X DELETE "$GATEWAY/v1/bots/0123456789abcdef01234567" -H "Authorization: Bearer $GATEWAY_TOKEN"
 botdel jobs list
 botdel requests list
-botdel console --port 0  # log in with: echo "${BOTDEL_CONSOLE_USERS##*:}"
+echo "token: ${BOTDEL_CONSOLE_USERS##*:}"; botdel console --port 8090
 botdel recover --url "$RECOVERY" --wait
 """
 """Commands to try in a shell that has read `.local/env`; README.md has more."""

@@ -23,14 +23,15 @@ _PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
 NEXT: Final = """
 Next:
   cd {folder}
-  python -m pytest                          # passes now; needs bot-deletion-pipeline[testing]
-  # in {module}_step.py, delete your own data instead of files, and run the tests again
+  python -m pytest
+The tests pass now; they need bot-deletion-pipeline[testing]. In {module}_step.py, delete your own
+data instead of files, and run them again. Then:
   export {variable}_ROOT=/srv/{service}
-  botdel topology apply --plan plan.yaml    # the first run must say that the subscription is
-                                            # `created`; if it is `in place`, see the guide, 6
-  botdel plan check plan.yaml               # before `topology apply` an index may be missing
-  # the consumer deletes as soon as it starts, also for the requests of the past 31 days, which the
-  # topic keeps: start it only if the check found nothing wrong
+  botdel topology apply --plan plan.yaml
+  botdel plan check plan.yaml
+The first run of `topology apply` must say that the subscription is `created`;
+if it is `in place`, see the guide, 6. The consumer deletes as soon as it starts, also for the
+requests of the past 31 days, which the topic keeps: start it only if the check found nothing wrong.
   botdel consumer --plan plan.yaml --port 0
 docs/add-a-service.md explains each step. Other services and the gateway stay as they are."""
 
