@@ -134,6 +134,9 @@ class Demo:
                     progress.update(bar, completed=_deleted(jobs[service]))
                 if outage.done() and signalled.done() and not _live(jobs):
                     break
+                for fault in (signalled, outage):
+                    if fault.done():
+                        fault.result()  # raises the error that ended it
                 if signalled.done() and next_sweep == math.inf:
                     next_sweep = time.monotonic() + STALE_AFTER
                 if _is_sweepable(jobs) and time.monotonic() > next_sweep:

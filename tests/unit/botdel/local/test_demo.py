@@ -10,7 +10,7 @@ from typing import ClassVar, cast
 import pytest
 
 from botdel.local.demo import leave_open
-from botdel.local.faults import UNDER_WAY, Signals, most_calls
+from botdel.local.faults import SIGNAL_AT, UNDER_WAY, Signals, most_calls
 from botdel.local.installation import Installation
 from botdel.local.proof import Proof, end_bars
 from botdel.terminal import Bars, Terminal
@@ -89,14 +89,19 @@ async def test_each_consumer_gets_its_signal_however_long_the_other_takes_to_end
         async def start_consumer(self, service: str) -> None:
             started.append(service)
 
-    async def share(_: str) -> float:
-        return 0.5
+    shares = {service: iter((0, SIGNAL_AT, 0.5, 1)) for service in ("killed", "terminated")}
+    reached: dict[str, float] = {}
+
+    async def share(service: str) -> float:
+        reached[service] = next(shares[service])
+        return reached[service]
 
     started: list[str] = []
     installation = cast("Installation", Started())
     signals = Signals(installation, MemoryJobStore(), Proof(), share)
     await signals.send("killed", "terminated", lambda _: None)
     assert sorted(started) == ["killed", "terminated"]
+    assert reached == {"killed": 0.5, "terminated": 0.5}, "in the middle of their work"
 
 
 async def test_a_console_is_left_open_until_a_signal() -> None:
