@@ -64,8 +64,9 @@ def _named(node: ast.AST) -> list[str]:
     match node:
         case ast.Attribute(value=ast.Name(id="httpx"), attr=name):
             return [name]
-        case ast.ImportFrom(module="httpx", names=names):
-            return [each.name for each in names]
+        case ast.ImportFrom(module=str(module), names=names) if module.partition(".")[0] == "httpx":
+            named = [each.name for each in names]
+            return sorted(MAKERS) if "*" in named else named
         case ast.Import(names=names) if any(each.name == "httpx" and each.asname for each in names):
             return sorted(MAKERS)
     return []
@@ -81,6 +82,8 @@ def test_every_client_of_a_server_is_unproxied() -> None:
     "source",
     [
         "from httpx import AsyncClient",
+        "from httpx import *",
+        "from httpx._client import AsyncClient",
         "import httpx as hx",
         "httpx.AsyncClient(transport=httpx.AsyncHTTPTransport())",
         "httpx.AsyncClient(transport=None)",

@@ -34,10 +34,10 @@ MUTANTS: Final = (
         EDGE,
     ),
     Mutant(
-        "idle connections are kept as long as our servers keep them",
+        "idle connections are kept as long as some servers keep them",
         "deletion/adapters/unproxied.py",
         "IDLE_SECONDS: Final = 1.0",
-        "IDLE_SECONDS: Final = 5.0",
+        "IDLE_SECONDS: Final = 2.0",
         ("unit",),
     ),
     Mutant(

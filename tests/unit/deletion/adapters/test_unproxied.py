@@ -18,6 +18,8 @@ from deletion.process.http_connections import BOUNDS
 from deletion.process.serving import serving
 from tests.support.polling import SOON
 
+GUNICORN = 2.0
+"""Seconds: https://docs.gunicorn.org/en/stable/settings.html#keepalive."""
 Get = Callable[[str], Awaitable[object]]
 
 
@@ -61,8 +63,8 @@ async def test_an_idle_connection_is_used_again_only_within_its_time(
     assert first == second != third
 
 
-def test_that_time_is_less_than_half_of_that_of_our_own_servers() -> None:
-    assert BOUNDS.idle_seconds / 2 > IDLE_SECONDS
+def test_that_time_is_at_most_half_of_that_of_any_server() -> None:
+    assert min(BOUNDS.idle_seconds, GUNICORN) / 2 >= IDLE_SECONDS
 
 
 async def test_it_has_no_more_connections_than_a_client_of_httpx(
