@@ -146,7 +146,7 @@ async def test_messages_with_one_key_come_in_order_and_wait_for_those_before_the
     for n in range(3):
         received = await calls.receive(1)
         assert data(received) == [b"%d" % n]
-        assert await calls.pull() == []
+        await calls.nothing_comes(1)
         await calls.ack(*received)
 
 

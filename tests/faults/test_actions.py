@@ -22,7 +22,7 @@ from tests.support.recovering import HOUR, job, seed
 
 STALE_SECONDS = 600
 POLICY = LeasePolicy(timedelta(seconds=STALE_SECONDS), 5)
-COUNT = 600
+COUNT = 1000
 QUIET = 1.0
 """Seconds without a write, after which a killed process has none left."""
 

@@ -37,6 +37,8 @@ from tests.support.pipeline import (
 )
 from tests.support.recovering import HOUR, claimable, job, recovering, seed
 
+MANY = 500
+"""Jobs; enough that a bulk retry is still under way when it is interrupted."""
 ANSWERED_WITHIN = 15.0
 """Seconds: recovery is called for 4, and the record is written before and after."""
 
@@ -197,7 +199,7 @@ async def test_a_console_that_is_asked_to_stop_says_how_far_it_came_and_another_
     pipeline: Pipeline, client: Client, actions: MongoActionStore
 ) -> None:
     await indexed(MongoJobStore, client, pipeline.database)
-    ids = await seed(pipeline, [job(Status.EXHAUSTED, attempt=3) for _ in range(200)])
+    ids = await seed(pipeline, [job(Status.EXHAUSTED, attempt=3) for _ in range(MANY)])
     async with at_the_console(pipeline) as operator:
         preview = await operator.previewed("/jobs/retry?status=exhausted")
         action = await operator.confirmed(preview, "the API is back")
@@ -217,7 +219,7 @@ async def test_a_console_that_is_asked_to_stop_says_how_far_it_came_and_another_
 
     async with at_the_console(pipeline) as operator:
         await operator.went_on(action)
-        await operator.saw(f"/actions/{action}", "200 done, 0 refused of 200")
+        await operator.saw(f"/actions/{action}", f"{MANY} done, 0 refused of {MANY}")
         once_more = await operator.http.post(f"/actions/{action}/again")
         assert once_more.status_code == httpx.codes.CONFLICT
     ended = await whole(actions, action)

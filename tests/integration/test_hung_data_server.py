@@ -12,13 +12,13 @@ from motor.frameworks import asyncio as framework
 from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.connection import Clients, translated
 from deletion.adapters.mongo.step import MongoStep
-from deletion.errors import StoreUnavailable
 from tests.support.fake_mongo import REPLICA_SET, FakeMongo
+from tests.support.polling import SLACK
 
 RUNS = 12
-HANGS_FOR = 6.0
+HANGS_FOR = 60.0
 """Seconds until a call to the data is given up."""
-SOON = 1.5
+SOON = 1 + SLACK
 """Seconds for a heartbeat: far more than it takes, and far less than a call that hangs."""
 
 
@@ -65,7 +65,8 @@ async def test_heartbeats_go_on_while_every_run_hangs_in_its_data(
         for _ in range(3):
             assert max(await asyncio.gather(*map(beat, ids))) < SOON
         assert not any(run.done() for run in runs), "they hang all that time"
-        given_up = await asyncio.gather(*runs, return_exceptions=True)
-        assert {type(error) for error in given_up} == {StoreUnavailable}
     finally:
+        for run in runs:
+            run.cancel()
+        await asyncio.wait(runs)
         clients.close()

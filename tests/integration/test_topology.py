@@ -20,6 +20,7 @@ from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.topology import Applied, Topology
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, MAX_DELIVERY_ATTEMPTS, RETENTION
 from deletion.errors import TopologyMissing
+from tests.support.polling import SOON
 
 Clients = tuple[PublisherAsyncClient, SubscriberAsyncClient]
 CANARY = "doctor.0123456789abcdef"
@@ -227,7 +228,7 @@ async def test_a_canary_that_is_given_up_while_its_subscription_is_created_leave
         flying.cancel()
         await asyncio.wait({flying}, timeout=0.2)
         carried_out.set()
-        await asyncio.wait({under_way, flying}, timeout=5)
+        await asyncio.wait({under_way, flying}, timeout=SOON)
     assert flying.cancelled()
     left = await publisher.list_topic_subscriptions(topic=topology.names.topic)
     assert topology.names.subscription(CANARY) not in [path async for path in left]

@@ -20,6 +20,7 @@ from deletion.adapters import traces
 from deletion.adapters.traces import ADMITTED_LIMIT, GROUP_LIMIT, QUEUE_LIMIT, Export, otlp_export
 from deletion.traceparent import parsed
 from deletion.tracing import Kind, Tracer
+from tests.support.polling import eventually
 from tests.support.spans import Collector
 
 RESOURCE = Resource({"service.name": "test"})
@@ -202,6 +203,7 @@ async def test_a_collector_that_never_answers_keeps_no_process_from_ending() -> 
         export = otlp_export("botdel-test", collector.url)
         with Tracer(export).span("any"):
             pass
+        await eventually(lambda: collector.requests == 1)
         began = time.perf_counter()
         await export.close(0.5)
         assert 0.4 < time.perf_counter() - began < WITHIN / 2

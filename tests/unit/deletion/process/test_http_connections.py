@@ -281,8 +281,8 @@ async def test_a_body_that_trickles_in_after_the_answer_is_not_waited_for() -> N
         closing = asyncio.create_task(client.closed())
         for _ in range(80):
             client.writer.write(b"x")
-            await asyncio.sleep(0.05)  # a byte now and then
-        assert await closing < 3
+            await asyncio.sleep(0.1)  # a byte now and then
+        assert await closing < SLACK
 
 
 @pytest.mark.parametrize("path", [b"/large", b"/endless"])

@@ -20,6 +20,7 @@ from tests.support.fake_mongo import (
     Reply,
     failure,
 )
+from tests.support.polling import SLACK
 
 BOT = str(ObjectId())
 LEVELS = {
@@ -120,7 +121,7 @@ async def test_a_call_to_a_server_that_never_answers_ends_in_time(
         client = connect(server.uri)
         step = MongoStep("messages", client["d"]["c"], "botId", call_seconds=0.5)
         try:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(0.5 + SLACK):
                 with pytest.raises(StoreUnavailable):
                     await (
                         step.is_empty(BOT) if call == "is_empty" else anext(step.delete(BOT, None))
