@@ -16,7 +16,7 @@ import httpx
 from rich.text import Text
 
 from botdel.local.billing import Mood
-from botdel.local.faults import Outage, Say, Signals, most_calls
+from botdel.local.faults import Outage, Say, Signals, most_calls, under_way
 from botdel.local.installation import PLANS, Installation
 from botdel.local.processes import ChildProcess
 from botdel.local.proof import Proof, end_bars
@@ -122,28 +122,28 @@ class Demo:
             return _deleted(await self._jobs_of(service)) / totals[service]
 
         signals = Signals(self._installation, self._jobs, self._proof, share)
-        signalled = asyncio.create_task(signals.send("conversations", "analytics", out.print))
-        outage = asyncio.create_task(self._outage(out.print))
+        sending = signals.send("conversations", "analytics", out.print)
         next_sweep = math.inf
         with Bars(out, "items") as progress:
             tasks = {name: progress.add_task(name, total=n) for name, n in totals.items()}
             deadline = time.monotonic() + DONE_WITHIN
-            while time.monotonic() < deadline:
-                jobs = {service: await self._jobs_of(service) for service in totals}
-                for service, bar in tasks.items():
-                    progress.update(bar, completed=_deleted(jobs[service]))
-                if outage.done() and signalled.done() and not _live(jobs):
-                    break
-                for fault in (signalled, outage):
-                    if fault.done():
-                        fault.result()  # raises the error that ended it
-                if signalled.done() and next_sweep == math.inf:
-                    next_sweep = time.monotonic() + STALE_AFTER
-                if _is_sweepable(jobs) and time.monotonic() > next_sweep:
-                    out.print(await self._recover())
-                    next_sweep = time.monotonic() + STALE_AFTER
-                await asyncio.sleep(0.1)
-            await asyncio.gather(signalled, outage)
+            async with under_way(sending, self._outage(out.print)) as (signalled, outage):
+                while time.monotonic() < deadline:
+                    jobs = {service: await self._jobs_of(service) for service in totals}
+                    for service, bar in tasks.items():
+                        progress.update(bar, completed=_deleted(jobs[service]))
+                    for fault in (signalled, outage):
+                        if fault.done():
+                            fault.result()  # raises the error that ended it
+                    if outage.done() and signalled.done() and not _live(jobs):
+                        break
+                    if signalled.done() and next_sweep == math.inf:
+                        next_sweep = time.monotonic() + STALE_AFTER
+                    if _is_sweepable(jobs) and time.monotonic() > next_sweep:
+                        out.print(await self._recover())
+                        next_sweep = time.monotonic() + STALE_AFTER
+                    await asyncio.sleep(0.1)
+                await asyncio.gather(signalled, outage)
             left = await self._samples.left(wanted)
             gone = {service: total - left[service] for service, total in totals.items()}
             end_bars(progress, tasks, gone, {s: _deleted(found) for s, found in jobs.items()})

@@ -2,11 +2,12 @@
 
 import signal
 import time
-from asyncio import gather, sleep
-from collections.abc import AsyncIterator, Awaitable, Callable
+from asyncio import Task, create_task, gather, sleep, wait
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from rich.text import Text
 
@@ -52,7 +53,8 @@ class Signals:
         """Kill the consumer of one service and terminate that of another. Neither waits for the
         other, whose work goes on meanwhile. Raises `TimeoutError` if one does not get to work.
         """
-        await gather(self._kill(killed, say), self._terminate(terminated, say))
+        async with under_way(self._kill(killed, say), self._terminate(terminated, say)) as both:
+            await gather(*both)
 
     async def _kill(self, service: str, say: Say) -> None:
         """SIGKILL: its jobs go stale."""
@@ -145,6 +147,18 @@ def most_calls(policy: BreakerPolicy, seconds: float) -> int:
         probes += 1
         tried_at += policy.open_for(probes + 1, timedelta(0))
     return 2 * UNDER_WAY + probes
+
+
+@asynccontextmanager
+async def under_way(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[Sequence[Task[None]]]:
+    """Yield a task for each. At the end of the block, those that go on are cancelled."""
+    tasks = [create_task(each) for each in coroutines]
+    try:
+        yield tasks
+    finally:
+        for each in tasks:
+            each.cancel()
+        await wait(tasks)
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], what: str) -> None:

@@ -5,16 +5,17 @@ import os
 import signal
 from datetime import timedelta
 from io import StringIO
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
-from botdel.local.demo import leave_open
+from botdel.local.demo import Demo, leave_open
 from botdel.local.faults import SIGNAL_AT, UNDER_WAY, Signals, most_calls
 from botdel.local.installation import Installation
 from botdel.local.proof import Proof, end_bars
 from botdel.terminal import Bars, Terminal
 from deletion.breaker import BreakerPolicy
+from deletion.errors import BotDeletionError
 from tests.support.memory_stores import MemoryJobStore
 from tests.support.polling import SOON
 
@@ -102,6 +103,31 @@ async def test_each_consumer_gets_its_signal_however_long_the_other_takes_to_end
     await signals.send("killed", "terminated", lambda _: None)
     assert sorted(started) == ["killed", "terminated"]
     assert reached == {"killed": 0.5, "terminated": 0.5}, "in the middle of their work"
+
+
+async def test_an_error_of_one_fault_ends_the_demo_and_the_other_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object) -> None:
+        raise BotDeletionError("a consumer did not start again")
+
+    async def last(*_: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append("outage")
+
+    stopped: list[str] = []
+    monkeypatch.setattr(Signals, "send", fail)
+    monkeypatch.setattr(Demo, "_outage", last)
+    demo = Demo(*cast("Any", [None, MemoryJobStore(), None, None]))
+    wanted = {"conversations": ["a bot"], "analytics": ["a bot"], "billing": ["a bot"]}
+    async with asyncio.timeout(SOON):
+        with pytest.raises(BotDeletionError, match="did not start again"):
+            await demo._watch(
+                wanted, {service: {} for service in wanted}, Terminal(file=StringIO())
+            )
+    assert stopped == ["outage"]
 
 
 async def test_a_console_is_left_open_until_a_signal() -> None:
