@@ -66,8 +66,11 @@ def _named(node: ast.AST) -> list[str]:
             return [name]
         case ast.ImportFrom(module=str(module), names=names) if module.partition(".")[0] == "httpx":
             named = [each.name for each in names]
-            return sorted(MAKERS) if "*" in named else named
-        case ast.Import(names=names) if any(each.name == "httpx" and each.asname for each in names):
+            return named if all(name[0].isalpha() for name in named) else sorted(MAKERS)
+        case ast.Import(names=names) if any(
+            each.name.startswith("httpx.") or (each.name == "httpx" and each.asname)
+            for each in names
+        ):
             return sorted(MAKERS)
     return []
 
@@ -84,6 +87,8 @@ def test_every_client_of_a_server_is_unproxied() -> None:
         "from httpx import AsyncClient",
         "from httpx import *",
         "from httpx._client import AsyncClient",
+        "from httpx import _client",
+        "import httpx._client",
         "import httpx as hx",
         "httpx.AsyncClient(transport=httpx.AsyncHTTPTransport())",
         "httpx.AsyncClient(transport=None)",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from google.api_core import exceptions as gcp
 
-from tests.conformance.brokers import Calls, data
+from tests.conformance.brokers import CALL, Calls, data
 from tests.support.polling import SLACK
 
 
@@ -137,6 +137,14 @@ async def test_a_pull_brings_at_most_what_it_asks_for(calls: Calls) -> None:
     await calls.publish(*[b"x"] * 5)
     assert len(await calls.receive(1)) == 1
     assert len(await calls.pull(2)) <= 2
+
+
+async def test_a_pull_that_waits_brings_at_most_what_it_asks_for(calls: Calls) -> None:
+    await calls.subscribe()
+    pulling = asyncio.create_task(calls.pull(2, seconds=CALL))
+    await asyncio.sleep(0.5)  # until it waits
+    await calls.publish(*[b"x"] * 5)
+    assert 1 <= len(await pulling) <= 2
 
 
 async def test_an_empty_pull_is_answered_before_its_deadline(calls: Calls) -> None:

@@ -263,10 +263,7 @@ async def test_a_job_that_kills_its_process_each_time_is_exhausted_and_its_recor
     pipeline: Pipeline,
 ) -> None:
     attempts = 3
-    pipeline.settings |= {
-        "BOTDEL_MAX_ATTEMPTS": str(attempts),
-        "BOTDEL_STALE_AFTER_SECONDS": "4",  # a slow machine is not to make a run lose its job
-    }
+    pipeline.settings["BOTDEL_MAX_ATTEMPTS"] = str(attempts)
     bot, other = await pipeline.fill(MESSAGES, OTHERS)
     await publish(pipeline, request_placed(bot))
     async with recoveries(pipeline, 1) as (url,):

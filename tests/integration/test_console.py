@@ -56,9 +56,10 @@ async def test_every_page_shows_what_is_in_the_database(
             "/readyz": "ready",
         }
         for path, text in shown.items():
-            answer = await http.get(path)
-            while answer.status_code == 503:  # a busy database: what a page waits for is bounded
+            for _ in range(5):  # a busy database may be too slow: what a page waits for is bounded
                 answer = await http.get(path)
+                if answer.status_code != 503:
+                    break
             assert answer.status_code == 200, (path, answer.text)
             assert text in answer.text, path
         asked = await http.get(f"/v1/deletions/{request.id}")

@@ -1,5 +1,7 @@
 """Poison and undeliverable messages on the real broker and database: recorded, and told once."""
 
+import asyncio
+
 import pytest
 from google.pubsub_v1.types import DeadLetterPolicy, Subscription
 
@@ -89,11 +91,13 @@ async def test_what_is_delivered_too_often_is_recorded_by_recovery_with_its_serv
         )
         await publish(pipeline, event)
         subscription = PullSubscription(subscriber, path)
-        attempt = 0
-        while attempt < MAX_DELIVERY_ATTEMPTS:
-            for delivery in await subscription.pull(1):
-                attempt = delivery.attempt
-                await subscription.nack([delivery])
+        attempts = [0]
+        async with asyncio.timeout(WITHIN):
+            while attempts[-1] < MAX_DELIVERY_ATTEMPTS:
+                for delivery in await subscription.pull(1):
+                    attempts.append(delivery.attempt)
+                    await subscription.nack([delivery])
+        assert attempts == sorted(set(attempts)), "each delivery is counted"
         # The emulator moves a message when it would be delivered once more, and not earlier.
         assert await subscription.pull(1) == []
         pipeline.settings |= {"BOTDEL_ALERT_WEBHOOK_URL": url}

@@ -22,7 +22,7 @@ from botdel.local.broker.remedies import NO_FOLDER, NOT_OURS
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.processes import ChildProcess, ProcessFailed, free_port
 from botdel.local.server import found_taken
-from tests.conformance.brokers import CALL, Calls, calls_to, data, moment
+from tests.conformance.brokers import CALL, PAUSE, Calls, calls_to, data, moment
 from tests.support.forked import ForkedBroker, ForkedProcess
 from tests.support.polling import SLACK, eventually
 from tests.support.proxy import Proxy
@@ -74,6 +74,8 @@ class Load:
                 entries = await self._calls.pull(50)
                 if not entries and not self.consuming:
                     return
+                if not entries:
+                    await asyncio.sleep(PAUSE)  # between two pulls that bring nothing
                 came = set(data(entries))
                 self.received |= came
                 self.acked_and_came_again |= came & self.acked

@@ -255,11 +255,12 @@ async def sweep(pipeline: Pipeline, url: str) -> int:
     unready; return its last exit code.
     """
     argv = ("botdel.cli", "recover", "--url", url, "--wait")
-    for _ in range(5):
+    for _ in range(3):
         async with pipeline.process("cron", *argv) as cron:
             code = await cron.wait(WITHIN)
         if code != Exit.UNHEALTHY:
             break
+        await asyncio.sleep(1)  # the database gets time to catch up
     return code
 
 
