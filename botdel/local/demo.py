@@ -16,7 +16,7 @@ import httpx
 from rich.text import Text
 
 from botdel.local.billing import Mood
-from botdel.local.faults import Outage, Say, Signals, most_calls, under_way
+from botdel.local.faults import Outage, Say, Signals, most_calls, running
 from botdel.local.installation import PLANS, Installation
 from botdel.local.processes import ChildProcess
 from botdel.local.proof import Proof, end_bars
@@ -127,7 +127,7 @@ class Demo:
         with Bars(out, "items") as progress:
             tasks = {name: progress.add_task(name, total=n) for name, n in totals.items()}
             deadline = time.monotonic() + DONE_WITHIN
-            async with under_way(sending, self._outage(out.print)) as (signalled, outage):
+            async with running(sending, self._outage(out.print)) as (signalled, outage):
                 while time.monotonic() < deadline:
                     jobs = {service: await self._jobs_of(service) for service in totals}
                     for service, bar in tasks.items():

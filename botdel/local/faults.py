@@ -2,11 +2,12 @@
 
 import signal
 import time
-from asyncio import Task, create_task, gather, sleep, wait
+from asyncio import Task, create_task, sleep, wait
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from rich.text import Text
@@ -18,6 +19,7 @@ from botdel.local.sample_data import Accounts
 from deletion.breaker import BreakerPolicy, BreakerStore
 from deletion.job import Job, Status
 from deletion.ports import JobStore
+from deletion.side_by_side import side_by_side
 
 SIGNAL_AT: Final = 0.25
 """The share of its items that a consumer has deleted when it is killed or terminated."""
@@ -53,8 +55,8 @@ class Signals:
         """Kill the consumer of one service and terminate that of another. Neither waits for the
         other, whose work goes on meanwhile. Raises `TimeoutError` if one does not get to work.
         """
-        async with under_way(self._kill(killed, say), self._terminate(terminated, say)) as both:
-            await gather(*both)
+        both = partial(self._kill, killed, say), partial(self._terminate, terminated, say)
+        await side_by_side(both, most=len(both))
 
     async def _kill(self, service: str, say: Say) -> None:
         """SIGKILL: its jobs go stale."""
@@ -150,7 +152,7 @@ def most_calls(policy: BreakerPolicy, seconds: float) -> int:
 
 
 @asynccontextmanager
-async def under_way(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[Sequence[Task[None]]]:
+async def running(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[Sequence[Task[None]]]:
     """Yield a task for each. At the end of the block, those that go on are cancelled."""
     tasks = [create_task(each) for each in coroutines]
     try:
