@@ -34,7 +34,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# gRPC tells at the level INFO that a process with its threads was forked.
+# At level INFO, gRPC logs each fork of a process in which it has threads.
 demo up: export GRPC_VERBOSITY := $(or $(GRPC_VERBOSITY),ERROR)
 
 demo: $(STAMP) ## Delete bots while consumers are killed, and check the result

@@ -84,7 +84,7 @@ class Load:
                     self.acked |= came
 
     async def stop(self, publishing: Sequence[asyncio.Task[None]]) -> None:
-        """End the publishers, and then whoever consumes what they have published."""
+        """Stop the publishers. The consumer then ends as soon as a pull brings nothing."""
         self.publishing = False
         await asyncio.wait(publishing)
         self.consuming = False
